@@ -1,0 +1,226 @@
+//! The handler over the in-memory log, with a counter as aggregate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use uuid::Uuid;
+
+use super::*;
+use crate::commit::Actor;
+use crate::log::{Append, AppendError, Appended, Durability, Tail};
+use crate::memory::MemoryLog;
+
+#[derive(Default)]
+struct Counter(u32);
+
+#[derive(Debug, PartialEq)]
+struct Added(u32);
+
+#[derive(Debug, PartialEq)]
+struct Full;
+
+impl Decider for Counter {
+    const CATEGORY: &'static str = "counter";
+    type Command = u32;
+    type Event = Added;
+    type Refusal = Full;
+
+    fn decide(&self, add: &u32) -> Result<Vec<Added>, Full> {
+        match *add {
+            0 => Ok(vec![]),
+            13 => panic!("thirteen"),
+            add if self.0 + add > 100 => Err(Full),
+            add => Ok(vec![Added(add)]),
+        }
+    }
+
+    fn evolve(self, event: &Added) -> Self {
+        Self(self.0 + event.0)
+    }
+}
+
+impl Aggregate for Counter {
+    const SERVICE: &'static str = "order";
+
+    fn encode(event: &Added) -> Payload {
+        let bytes = event.0.to_be_bytes().to_vec();
+        Payload { event_type: "counter.Added".to_owned(), schema: 1, bytes }
+    }
+
+    fn decode(payload: &Payload) -> Result<Added, BadEvent> {
+        let bytes = payload.bytes.as_slice().try_into().map_err(|_| BadEvent::Malformed {
+            event_type: payload.event_type.clone(),
+            why: "not four bytes".to_owned(),
+        })?;
+        Ok(Added(u32::from_be_bytes(bytes)))
+    }
+}
+
+fn cause(key: u128, body: &[u8]) -> Cause {
+    Cause {
+        occurred_at_ms: 1,
+        learned_at_ms: 1,
+        command_id: Uuid::from_u128(key),
+        request_hash: body.to_vec(),
+        story: "story".to_owned(),
+        causation_id: None,
+        actor: Actor::service("test"),
+        traceparent: String::new(),
+    }
+}
+
+async fn commits(log: &MemoryLog) -> usize {
+    let id = AggregateId::new("order", "counter", "a").unwrap();
+    log.load(&id, Version::NONE).await.unwrap().len()
+}
+
+/// Answers "unknown" after storing, as often as told.
+struct LosesAnswers {
+    log: MemoryLog,
+    left: AtomicU32,
+}
+
+#[async_trait]
+impl EventLog for LosesAnswers {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let answer = self.log.append(append).await;
+        let lose = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if lose.is_ok() { Err(AppendError::Unknown("lost".into())) } else { answer }
+    }
+    async fn load(&self, id: &AggregateId, after: Version) -> Result<Vec<Stored>, LogError> {
+        self.log.load(id, after).await
+    }
+    async fn tail(&self, service: &str, after: Position) -> Result<Box<dyn Tail>, LogError> {
+        self.log.tail(service, after).await
+    }
+    async fn head(&self, service: &str) -> Result<Position, LogError> {
+        self.log.head(service).await
+    }
+    fn durability(&self) -> Durability {
+        self.log.durability()
+    }
+}
+
+#[tokio::test]
+async fn fifty_requests_with_one_key_make_one_entry() {
+    let log = MemoryLog::default();
+    let handler = Handler::<Counter>::new(Arc::new(log.clone()));
+    let all = join_all((0..50).map(|_| {
+        handler.execute_then("a", 7, cause(1, b"body"), |state, events| (state.0, events.len()))
+    }))
+    .await;
+    let replayed = all.iter().filter(|answer| answer.as_ref().unwrap().0.replayed).count();
+    assert_eq!(replayed, 49);
+    assert!(all.iter().all(|answer| answer.as_ref().unwrap().1 == (7, 1)));
+    assert_eq!(commits(&log).await, 1);
+}
+
+#[tokio::test]
+async fn the_same_key_with_another_body_is_refused_and_stores_nothing() {
+    let log = MemoryLog::default();
+    let handler = Handler::<Counter>::new(Arc::new(log.clone()));
+    handler.execute("a", 7, cause(1, b"body")).await.unwrap();
+    let other = handler.execute("a", 8, cause(1, b"other body")).await;
+    assert!(matches!(other, Err(HandleError::KeyReused)));
+    assert_eq!(commits(&log).await, 1);
+}
+
+#[tokio::test]
+async fn a_replay_answers_the_state_of_its_time_also_after_a_restart() {
+    let log = MemoryLog::default();
+    let handler = Handler::<Counter>::new(Arc::new(log.clone()));
+    handler.execute("a", 7, cause(1, b"x")).await.unwrap();
+    handler.execute("a", 5, cause(2, b"y")).await.unwrap();
+    let restarted = Handler::<Counter>::new(Arc::new(log));
+    let (receipt, value) =
+        restarted.execute_then("a", 7, cause(1, b"x"), |state, _| state.0).await.unwrap();
+    assert!(receipt.replayed);
+    assert_eq!(value, 7);
+    assert_eq!(restarted.read("a", |state| state.0).await.unwrap().1, 12);
+}
+
+#[tokio::test]
+async fn commands_that_wait_are_appended_together_and_a_refusal_spoils_none() {
+    let log = MemoryLog::default();
+    let handler = Handler::<Counter>::new(Arc::new(log.clone()));
+    let all = join_all((0..30).map(|n| handler.execute("a", 10, cause(n, b"")))).await;
+    assert_eq!(all.iter().filter(|answer| answer.is_ok()).count(), 10);
+    assert_eq!(handler.read("a", |state| state.0).await.unwrap().1, 100);
+    assert!(commits(&log).await < 10, "ten adds took {} commits", commits(&log).await);
+}
+
+#[tokio::test]
+async fn two_replicas_never_both_win_and_both_get_through() {
+    let log = MemoryLog::default();
+    let one = Handler::<Counter>::new(Arc::new(log.clone()));
+    let two = Handler::<Counter>::new(Arc::new(log.clone()));
+    let all = join_all((0..20).map(|n| {
+        let handler = if n % 2 == 0 { &one } else { &two };
+        handler.execute("a", 10, cause(n, b""))
+    }))
+    .await;
+    assert_eq!(all.iter().filter(|answer| answer.is_ok()).count(), 10);
+    let fresh = Handler::<Counter>::new(Arc::new(log));
+    assert_eq!(fresh.read("a", |state| state.0).await.unwrap().1, 100);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_resolved_by_resending_and_stored_once() {
+    let log = MemoryLog::default();
+    let losing = LosesAnswers { log: log.clone(), left: AtomicU32::new(2) };
+    let handler = Handler::<Counter>::new(Arc::new(losing));
+    handler.execute("a", 7, cause(1, b"")).await.unwrap();
+    assert_eq!(commits(&log).await, 1);
+    assert_eq!(handler.read("a", |state| state.0).await.unwrap().1, 7);
+}
+
+#[tokio::test]
+async fn an_answer_that_stays_lost_is_told_as_unknown_and_the_key_finds_out() {
+    let log = MemoryLog::default();
+    let losing = LosesAnswers { log: log.clone(), left: AtomicU32::new(4) };
+    let handler = Handler::<Counter>::new(Arc::new(losing));
+    let lost = handler.execute("a", 7, cause(1, b"")).await;
+    assert!(matches!(lost, Err(HandleError::Unknown(_))));
+    assert!(handler.execute("a", 7, cause(1, b"")).await.unwrap().replayed);
+    assert_eq!(commits(&log).await, 1);
+}
+
+#[tokio::test]
+async fn a_panic_while_deciding_stores_nothing_and_the_aggregate_goes_on() {
+    let log = MemoryLog::default();
+    let handler = Handler::<Counter>::new(Arc::new(log.clone()));
+    let panicked = handler.execute("a", 13, cause(1, b"")).await;
+    assert!(matches!(panicked, Err(HandleError::Panicked(_))));
+    assert_eq!(commits(&log).await, 0);
+    handler.execute("a", 7, cause(2, b"")).await.unwrap();
+    assert_eq!(handler.read("a", |state| state.0).await.unwrap().1, 7);
+}
+
+#[tokio::test]
+async fn a_changed_history_is_not_loaded() {
+    let log = MemoryLog::default();
+    let handler = Handler::<Counter>::new(Arc::new(log.clone()));
+    handler.execute("a", 7, cause(1, b"")).await.unwrap();
+    let id = AggregateId::new("order", "counter", "a").unwrap();
+    let foreign = Commit {
+        commit_id: Uuid::from_u128(9),
+        aggregate: id.clone(),
+        number: 2,
+        previous_sha256: vec![0; 32],
+        entries: vec![],
+    };
+    let expected = log.load(&id, Version::NONE).await.unwrap().last().unwrap().version;
+    let append = Append {
+        aggregate: id,
+        expected,
+        commit_id: foreign.commit_id,
+        bytes: foreign.encode(),
+        traceparent: String::new(),
+    };
+    log.append(append).await.unwrap();
+    let fresh = Handler::<Counter>::new(Arc::new(log));
+    let answer = fresh.execute("a", 1, cause(3, b"")).await;
+    assert!(matches!(answer, Err(HandleError::Load(_))), "{answer:?}");
+}

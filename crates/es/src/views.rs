@@ -1,0 +1,283 @@
+//! Read models: one database a service, fed from the logs, dropped and rebuilt at any time.
+//! *Invariant:* what a batch changes and the checkpoint that says so are one transaction; nothing in
+//! a view database is the only copy of anything.
+//!
+//! Views of one service share a schema with one version. Each version, and each rebuild, is a
+//! database file of its own: a rebuild fills a new file beside the live one and takes its place in
+//! one step when it has caught up.
+
+mod database;
+mod hash;
+mod runner;
+mod waiters;
+
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{AnyConnection, AnyPool};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::heard::{Heard, Positions};
+use crate::log::{EventLog, LogError};
+use crate::tasks::Tasks;
+
+pub use waiters::Changes;
+
+use database::Generation;
+use waiters::Waiters;
+
+/// One read model: its events, its rows.
+#[async_trait]
+pub trait View: Send + Sync + 'static {
+    /// Its name, for logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// The services whose logs it follows. Events of one log come in order; between logs there is
+    /// no order, so that what it keeps must not depend on one.
+    fn sources(&self) -> &[&'static str];
+
+    /// Takes in `heard`, all of the view's sources, in log order. An event of a type that it does
+    /// not know is skipped. Keys put into `changes` wake those who wait for them.
+    async fn apply(
+        &self,
+        tx: &mut AnyConnection,
+        heard: &[Heard],
+        changes: &mut Changes,
+    ) -> Result<(), ViewError>;
+}
+
+/// Why a view could not take events in.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The database failed.
+    #[error("the view database failed")]
+    Database(#[from] sqlx::Error),
+    /// An event of a known type does not decode.
+    #[error("event {event_type} cannot be read: {why}")]
+    Event {
+        /// Its type.
+        event_type: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A port that the view needs (the vault) failed.
+    #[error("{0}")]
+    Port(String),
+}
+
+/// Why a reader's wait ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The view did not get there in time.
+    #[error("the view is behind position {wanted}")]
+    Behind {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// What views of one service are built from.
+pub struct ViewsConfig {
+    /// The service that owns them.
+    pub service: &'static str,
+    /// Grows with every change of `schema` or of what `apply` writes.
+    pub version: u32,
+    /// The tables, one statement after the other, separated by `;`.
+    pub schema: &'static str,
+    /// Where database files lie.
+    pub directory: PathBuf,
+    /// The read models.
+    pub views: Vec<Arc<dyn View>>,
+}
+
+/// The running views of one service.
+pub struct Views {
+    config: ViewsConfig,
+    log: Arc<dyn EventLog>,
+    tasks: Tasks,
+    live: RwLock<Arc<Live>>,
+    waiters: Arc<Waiters>,
+    rebuilding: tokio::sync::Mutex<()>,
+}
+
+/// One database that is being fed.
+struct Live {
+    generation: Generation,
+    positions: watch::Receiver<Positions>,
+    stop: CancellationToken,
+}
+
+impl Views {
+    /// Opens the newest complete database of this version, or begins a new one, and feeds it.
+    ///
+    /// # Errors
+    /// [`ViewError::Database`] when no database can be opened or made.
+    pub async fn start(
+        config: ViewsConfig,
+        log: Arc<dyn EventLog>,
+        tasks: Tasks,
+    ) -> Result<Arc<Self>, ViewError> {
+        let generation = Generation::open_newest(&config).await?;
+        let waiters = Arc::new(Waiters::default());
+        let live = feed(&config, generation, &log, &tasks, &waiters).await?;
+        Ok(Arc::new(Self {
+            config,
+            log,
+            tasks,
+            live: RwLock::new(Arc::new(live)),
+            waiters,
+            rebuilding: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// The database to read from, now.
+    #[must_use]
+    pub fn pool(&self) -> AnyPool {
+        self.live().generation.pool.clone()
+    }
+
+    /// How far the views have read.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        self.live().positions.borrow().clone()
+    }
+
+    /// The service that owns these views.
+    #[must_use]
+    pub fn service(&self) -> &'static str {
+        self.config.service
+    }
+
+    /// Waits until everything up to `wanted` can be read, at most `patience`.
+    ///
+    /// # Errors
+    /// [`WaitError::Behind`] when the time is over.
+    pub async fn wait_for(&self, wanted: &Positions, patience: Duration) -> Result<(), WaitError> {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let mut positions = self.live().positions.clone();
+            let reached = async { positions.wait_for(|at| at.covers(wanted)).await.is_ok() };
+            match tokio::time::timeout_at(deadline, reached).await {
+                Ok(true) => return Ok(()),
+                // This database was replaced by a rebuilt one: wait on that.
+                Ok(false) if !self.tasks.stopping().is_cancelled() => tokio::task::yield_now().await,
+                _ => return Err(WaitError::Behind { wanted: wanted.to_string() }),
+            }
+        }
+    }
+
+    /// Asks `check` now and after each change of `key` until it answers something, at most
+    /// `patience`; then `None`.
+    ///
+    /// # Errors
+    /// What `check` answers.
+    pub async fn until<T, E, Fut>(
+        &self,
+        key: &str,
+        patience: Duration,
+        mut check: impl FnMut() -> Fut + Send,
+    ) -> Result<Option<T>, E>
+    where
+        Fut: Future<Output = Result<Option<T>, E>> + Send,
+    {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let waiter = self.waiters.register(key);
+            let changed = waiter.notified();
+            tokio::pin!(changed);
+            // Enabled before the check, so that a change between check and wait is not missed.
+            changed.as_mut().enable();
+            if let Some(found) = check().await? {
+                return Ok(Some(found));
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// True when the views have read everything that stood in their logs at the time of the call.
+    ///
+    /// # Errors
+    /// [`LogError`] when a log cannot be asked.
+    pub async fn caught_up(&self) -> Result<bool, LogError> {
+        Ok(self.positions().covers(&runner::heads(&self.config, &*self.log).await?))
+    }
+
+    /// Builds a new database from the logs beside the live one and puts it in its place. Nothing
+    /// is sent to the outside by it.
+    ///
+    /// # Errors
+    /// [`ViewError`] when the new database cannot be made; the live one stays.
+    pub async fn rebuild(&self) -> Result<(), ViewError> {
+        let _single = self.rebuilding.lock().await;
+        let generation = Generation::create_next(&self.config, &self.live().generation).await?;
+        let fresh = feed(&self.config, generation, &self.log, &self.tasks, &self.waiters).await?;
+        let mut positions = fresh.positions.clone();
+        loop {
+            let live = self.positions();
+            if positions.borrow_and_update().covers(&live) {
+                break;
+            }
+            if positions.changed().await.is_err() {
+                return Err(ViewError::Port("the rebuild was stopped".to_owned()));
+            }
+        }
+        let fresh = Arc::new(fresh);
+        fresh.generation.mark_complete().await?;
+        let old = {
+            let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *live, fresh)
+        };
+        old.stop.cancel();
+        old.generation.remove().await;
+        info!(service = self.config.service, "views of {} rebuilt", self.config.service);
+        Ok(())
+    }
+
+    /// A digest of all rows, whatever their order: equal databases have equal digests.
+    ///
+    /// # Errors
+    /// [`ViewError::Database`] when the database fails.
+    pub async fn content_hash(&self) -> Result<String, ViewError> {
+        Ok(hash::content_hash(&self.pool()).await?)
+    }
+
+    fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn feed(
+    config: &ViewsConfig,
+    generation: Generation,
+    log: &Arc<dyn EventLog>,
+    tasks: &Tasks,
+    waiters: &Arc<Waiters>,
+) -> Result<Live, ViewError> {
+    let stop = tasks.stopping().child_token();
+    let start = generation.positions().await?;
+    let (sender, positions) = watch::channel(start);
+    let runner = runner::Runner {
+        service: config.service,
+        views: config.views.clone(),
+        log: Arc::clone(log),
+        generation: generation.clone(),
+        positions: sender,
+        waiters: Arc::clone(waiters),
+        stop: stop.clone(),
+        tasks: tasks.clone(),
+    };
+    tasks.spawn("views", runner.run());
+    Ok(Live { generation, positions, stop })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! A view database: one SQLite file a generation.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::{AnyPool, AssertSqlSafe, Executor, Row};
+use tracing::{info, warn};
+
+use super::{ViewError, ViewsConfig};
+use crate::heard::Positions;
+use crate::ids::Position;
+
+const READERS: u32 = 4;
+
+/// What every view database has beside the service's own tables.
+const OWN_TABLES: &str = "
+CREATE TABLE view_checkpoints (service TEXT PRIMARY KEY, position BIGINT NOT NULL);
+CREATE TABLE view_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE view_poison (service TEXT NOT NULL, position BIGINT NOT NULL, cause TEXT NOT NULL,
+    PRIMARY KEY (service, position));
+";
+
+#[derive(Clone)]
+pub(super) struct Generation {
+    number: u64,
+    path: PathBuf,
+    pub(super) pool: AnyPool,
+    /// One connection of its own: SQLite has one writer.
+    pub(super) writer: AnyPool,
+}
+
+impl Generation {
+    /// The newest complete file of this version, else the newest begun one, else a new one. Files
+    /// of other versions and older generations go.
+    pub(super) async fn open_newest(config: &ViewsConfig) -> Result<Self, ViewError> {
+        install_default_drivers();
+        std::fs::create_dir_all(&config.directory).map_err(sqlx::Error::Io)?;
+        let mut found = generations(config).map_err(sqlx::Error::Io)?;
+        found.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        let mut begun = None;
+        for (number, path) in &found {
+            match Self::open(*number, path.clone(), false).await {
+                Ok(generation) if generation.is_complete().await => {
+                    return Ok(generation.keep_only(config).await);
+                }
+                Ok(generation) => begun = begun.or(Some(generation)),
+                Err(error) => warn!("view database {} is unusable: {error}", path.display()),
+            }
+        }
+        if let Some(generation) = begun {
+            generation.mark_complete().await?;
+            return Ok(generation.keep_only(config).await);
+        }
+        let next = found.first().map_or(1, |(number, _)| number + 1);
+        let generation = Self::create(config, next).await?;
+        generation.mark_complete().await?;
+        Ok(generation.keep_only(config).await)
+    }
+
+    pub(super) async fn create_next(config: &ViewsConfig, live: &Self) -> Result<Self, ViewError> {
+        Self::create(config, live.number + 1).await
+    }
+
+    async fn create(config: &ViewsConfig, number: u64) -> Result<Self, ViewError> {
+        let path = file(config, number);
+        remove_files(&path);
+        let generation = Self::open(number, path, true).await?;
+        let mut tx = generation.writer.begin().await?;
+        for statement in OWN_TABLES.split(';').chain(config.schema.split(';')) {
+            if !statement.trim().is_empty() {
+                tx.execute(AssertSqlSafe(statement.to_owned())).await?;
+            }
+        }
+        tx.commit().await?;
+        info!("new view database {}", generation.path.display());
+        Ok(generation)
+    }
+
+    async fn open(number: u64, path: PathBuf, create: bool) -> Result<Self, ViewError> {
+        let mode = if create { "rwc" } else { "rw" };
+        let url = format!("sqlite://{}?mode={mode}", path.display());
+        let writer = pool(&url, 1).await?;
+        let pool = pool(&url, READERS).await?;
+        let generation = Self { number, path, pool, writer };
+        if !create {
+            generation.positions().await?;
+        }
+        Ok(generation)
+    }
+
+    pub(super) async fn positions(&self) -> Result<Positions, ViewError> {
+        let rows = sqlx::query("SELECT service, position FROM view_checkpoints")
+            .fetch_all(&self.pool)
+            .await?;
+        let mut positions = Positions::default();
+        for row in rows {
+            let position: i64 = row.try_get(1)?;
+            let service: String = row.try_get(0)?;
+            positions.advance(&service, Position(u64::try_from(position).unwrap_or_default()));
+        }
+        Ok(positions)
+    }
+
+    pub(super) async fn mark_complete(&self) -> Result<(), ViewError> {
+        sqlx::query("INSERT INTO view_meta (name, value) VALUES ('complete', 'yes') ON CONFLICT (name) DO NOTHING")
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    async fn is_complete(&self) -> bool {
+        let found = sqlx::query("SELECT value FROM view_meta WHERE name = 'complete'");
+        matches!(found.fetch_optional(&self.pool).await, Ok(Some(_)))
+    }
+
+    async fn keep_only(self, config: &ViewsConfig) -> Self {
+        for (_, path) in all_files(config).unwrap_or_default() {
+            if path != self.path {
+                remove_files(&path);
+            }
+        }
+        self
+    }
+
+    pub(super) async fn remove(&self) {
+        // Closing waits for readers that hold a connection; they are short.
+        drop(tokio::time::timeout(Duration::from_secs(5), self.pool.close()).await);
+        drop(tokio::time::timeout(Duration::from_secs(5), self.writer.close()).await);
+        remove_files(&self.path);
+    }
+}
+
+async fn pool(url: &str, connections: u32) -> Result<AnyPool, ViewError> {
+    let options = AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                for pragma in [
+                    "PRAGMA journal_mode = WAL",
+                    "PRAGMA synchronous = NORMAL",
+                    "PRAGMA busy_timeout = 5000",
+                    "PRAGMA temp_store = MEMORY",
+                    "PRAGMA cache_size = -8000",
+                    "PRAGMA secure_delete = ON",
+                ] {
+                    connection.execute(pragma).await?;
+                }
+                Ok(())
+            })
+        });
+    Ok(options.connect(url).await?)
+}
+
+fn file(config: &ViewsConfig, number: u64) -> PathBuf {
+    config.directory.join(format!("{}-v{}-{number}.db", config.service, config.version))
+}
+
+/// Files of this service and version, with their generation.
+fn generations(config: &ViewsConfig) -> std::io::Result<Vec<(u64, PathBuf)>> {
+    let prefix = format!("{}-v{}-", config.service, config.version);
+    let files = all_files(config)?.into_iter();
+    Ok(files.filter(|(name, _)| name.starts_with(&prefix)).filter_map(|(name, path)| {
+        let number = name.strip_prefix(&prefix)?.strip_suffix(".db")?.parse().ok()?;
+        Some((number, path))
+    }).collect())
+}
+
+/// Database files of this service, of any version.
+fn all_files(config: &ViewsConfig) -> std::io::Result<Vec<(String, PathBuf)>> {
+    let prefix = format!("{}-v", config.service);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&config.directory)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let ours = name.filter(|name| name.starts_with(&prefix) && name.ends_with(".db"));
+        files.extend(ours.map(|name| (name, path)));
+    }
+    Ok(files)
+}
+
+fn remove_files(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                warn!("cannot remove {}: {error}", name.to_string_lossy());
+            }
+            _ => {}
+        }
+    }
+}

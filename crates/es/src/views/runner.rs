@@ -1,0 +1,237 @@
+//! Feeds one view database: tails the logs, applies in batches, checkpoints in the same transaction.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::AnyConnection;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::database::Generation;
+use super::waiters::{Changes, Waiters};
+use super::{View, ViewError, ViewsConfig};
+use crate::commit::Stored;
+use crate::heard::{Heard, Positions};
+use crate::ids::Position;
+use crate::log::{EventLog, LogError};
+use crate::tasks::Tasks;
+
+const BATCH: usize = 500;
+const BACK_OFF_MIN: Duration = Duration::from_millis(20);
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// A commit that fails so often while applied alone is set aside, so that it blocks no other.
+const POISON_AFTER: u32 = 5;
+
+pub(super) struct Runner {
+    pub(super) service: &'static str,
+    pub(super) views: Vec<Arc<dyn View>>,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) generation: Generation,
+    pub(super) positions: watch::Sender<Positions>,
+    pub(super) waiters: Arc<Waiters>,
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: Tasks,
+}
+
+type Batch = Vec<(&'static str, Vec<Stored>)>;
+
+fn sources(views: &[Arc<dyn View>]) -> BTreeSet<&'static str> {
+    views.iter().flat_map(|view| view.sources().iter().copied()).collect()
+}
+
+/// Where the logs that these views follow end now.
+pub(super) async fn heads(
+    config: &ViewsConfig,
+    log: &dyn EventLog,
+) -> Result<Positions, LogError> {
+    let mut heads = Positions::default();
+    for source in sources(&config.views) {
+        heads.advance(source, log.head(source).await?);
+    }
+    Ok(heads)
+}
+
+impl Runner {
+    pub(super) async fn run(self) {
+        let (sender, mut arrivals) = mpsc::channel(4);
+        let start = self.positions.borrow().clone();
+        for source in sources(&self.views) {
+            let from = start.0.get(source).copied().unwrap_or_default();
+            let follow = follow(Arc::clone(&self.log), source, from, sender.clone(), self.stop.clone());
+            self.tasks.spawn("view tail", follow);
+        }
+        drop(sender);
+        loop {
+            let first = tokio::select! {
+                () = self.stop.cancelled() => return,
+                first = arrivals.recv() => first,
+            };
+            let Some(first) = first else { return };
+            let mut size = first.1.len();
+            let mut batch: Batch = vec![first];
+            while size < BATCH && let Ok(more) = arrivals.try_recv() {
+                size += more.1.len();
+                batch.push(more);
+            }
+            self.take_in(&batch).await;
+        }
+    }
+
+    /// Applies a batch, however long it takes; commit by commit when it fails as a whole.
+    async fn take_in(&self, batch: &Batch) {
+        match self.apply(batch).await {
+            Ok(()) => return,
+            Err(error) => warn!(service = self.service, "views of {} failed: {error}", self.service),
+        }
+        for (source, commits) in batch {
+            for commit in commits {
+                self.take_in_alone(source, commit).await;
+            }
+        }
+    }
+
+    async fn take_in_alone(&self, source: &'static str, commit: &Stored) {
+        let mut wait = BACK_OFF_MIN;
+        let mut failures = 0;
+        let single = vec![(source, vec![commit.clone()])];
+        while !self.stop.is_cancelled() {
+            let error = match self.apply(&single).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            failures += 1;
+            let hopeless = !matches!(error, ViewError::Database(_)) && failures >= POISON_AFTER;
+            if hopeless && self.set_aside(source, commit, &error).await.is_ok() {
+                return;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACK_OFF_MAX),
+            }
+        }
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<(), ViewError> {
+        let mut changes = Changes::default();
+        let mut reached = Positions::default();
+        let mut tx = self.generation.writer.begin().await?;
+        for (source, commits) in batch {
+            let heard = heard(commits)?;
+            for view in self.views.iter().filter(|view| view.sources().contains(source)) {
+                view.apply(&mut tx, &heard, &mut changes).await?;
+            }
+            if let Some(last) = commits.last() {
+                reached.advance(source, last.position);
+            }
+        }
+        for (source, position) in &reached.0 {
+            checkpoint(&mut tx, source, *position).await?;
+        }
+        tx.commit().await?;
+        self.publish(&reached, &changes);
+        Ok(())
+    }
+
+    /// Notes a commit that cannot be applied and goes on behind it.
+    async fn set_aside(
+        &self,
+        source: &str,
+        commit: &Stored,
+        cause: &ViewError,
+    ) -> Result<(), ViewError> {
+        error!(
+            service = self.service,
+            position = commit.position.0,
+            "views of {} set commit {} of {source} aside: {cause}",
+            self.service,
+            commit.position,
+        );
+        let position = i64::try_from(commit.position.0).unwrap_or(i64::MAX);
+        let mut tx = self.generation.writer.begin().await?;
+        sqlx::query(
+            "INSERT INTO view_poison (service, position, cause) VALUES ($1, $2, $3) \
+             ON CONFLICT (service, position) DO UPDATE SET cause = excluded.cause",
+        )
+        .bind(source.to_owned())
+        .bind(position)
+        .bind(cause.to_string())
+        .execute(&mut *tx)
+        .await?;
+        checkpoint(&mut tx, source, commit.position).await?;
+        tx.commit().await?;
+        self.publish(&Positions::one(source, commit.position), &Changes::default());
+        Ok(())
+    }
+
+    fn publish(&self, reached: &Positions, changes: &Changes) {
+        self.positions.send_modify(|positions| {
+            for (service, position) in &reached.0 {
+                positions.advance(service, *position);
+            }
+        });
+        self.waiters.wake(changes);
+    }
+}
+
+fn heard(commits: &[Stored]) -> Result<Vec<Heard>, ViewError> {
+    let mut heard = Vec::with_capacity(commits.len());
+    for commit in commits {
+        let events = Heard::of(commit).map_err(|error| ViewError::Event {
+            event_type: format!("commit {} of {}", commit.position, commit.aggregate),
+            why: error.to_string(),
+        })?;
+        heard.extend(events);
+    }
+    Ok(heard)
+}
+
+async fn checkpoint(tx: &mut AnyConnection, source: &str, position: Position) -> Result<(), ViewError> {
+    sqlx::query(
+        "INSERT INTO view_checkpoints (service, position) VALUES ($1, $2) \
+         ON CONFLICT (service) DO UPDATE SET position = excluded.position",
+    )
+    .bind(source.to_owned())
+    .bind(i64::try_from(position.0).unwrap_or(i64::MAX))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Tails one log into the runner's queue; a failing log is tried again for ever.
+async fn follow(
+    log: Arc<dyn EventLog>,
+    source: &'static str,
+    from: Position,
+    arrivals: mpsc::Sender<(&'static str, Vec<Stored>)>,
+    stop: CancellationToken,
+) {
+    let mut from = from;
+    let mut wait = BACK_OFF_MIN;
+    loop {
+        let tailing = async {
+            let mut tail = log.tail(source, from).await?;
+            loop {
+                let commits = tail.next(BATCH).await?;
+                let Some(last) = commits.last() else { continue };
+                from = last.position;
+                wait = BACK_OFF_MIN;
+                if arrivals.send((source, commits)).await.is_err() {
+                    return Ok::<(), LogError>(());
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            ended = tailing => match ended {
+                Ok(()) => return,
+                Err(error) => warn!(source, "tail of {source} broke, following again: {error}"),
+            },
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACK_OFF_MAX),
+        }
+    }
+}
