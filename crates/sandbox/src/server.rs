@@ -1,0 +1,68 @@
+//! The HTTP side that both servers share: listening, stopping, and the answer that never arrives.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::failure::Error;
+
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
+    listener
+        .local_addr()
+        .map_err(|source| Error::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), source })
+}
+
+pub(crate) async fn serve(listener: TcpListener, router: Router, cancel: CancellationToken) {
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { cancel.cancelled().await })
+        .await;
+    if let Err(error) = served {
+        tracing::error!(error = &error as &dyn std::error::Error, "the sandbox stopped serving");
+    }
+}
+
+/// Closes the connection without a byte of answer: the body fails before the head is flushed.
+pub(crate) fn dropped_connection() -> Response {
+    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    Response::new(Body::from_stream(futures::stream::once(async { Err::<Bytes, _>(broken) })))
+}
+
+/// Something that happens by the clock: it does what is due and says when it is needed next.
+pub(crate) trait Turn: Send + Sync + 'static {
+    fn turn(&self) -> impl Future<Output = Result<Option<i64>, Error>> + Send;
+}
+
+pub(crate) async fn run_turns(
+    turns: impl Turn,
+    clock: Clock,
+    wake: Arc<Notify>,
+    cancel: CancellationToken,
+) {
+    loop {
+        let pause = match turns.turn().await {
+            Ok(next) => next.map_or(Duration::from_secs(3_600), |next| clock.until(next)),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a turn was missed");
+                Duration::from_secs(1)
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
