@@ -1,0 +1,52 @@
+//! Why the log refuses to start.
+
+use nexus_es::log::Source;
+
+/// Why the log refuses to start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No server could be reached, or it refused the login.
+    #[error("cannot connect to NATS at {urls}")]
+    Connect {
+        /// The addresses, without logins.
+        urls: String,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// The server does not know what the log needs.
+    #[error("cannot use the NATS server {server}: {why}")]
+    Server {
+        /// Its name.
+        server: String,
+        /// What it lacks.
+        why: String,
+    },
+    /// The server did not answer, or refused a request.
+    #[error("cannot {what}")]
+    Request {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: Source,
+    },
+    /// A stream is missing and may not be made here.
+    #[error("the stream {0} does not exist, let an operator's run of Nexus make it")]
+    Missing(String),
+    /// A stream exists with other settings.
+    #[error("the stream {stream} is not set as the log needs it: {differences}")]
+    Settings {
+        /// The stream's name.
+        stream: String,
+        /// Each setting that differs, with both values.
+        differences: String,
+    },
+    /// Nobody proved that acknowledged means on disk.
+    #[error(
+        "cannot tell that an acknowledged commit is on disk: {0}; set `sync_interval: always` in \
+         the server's jetstream block and name a monitor or a system login, or say explicitly \
+         that durability is unverified"
+    )]
+    Durability(String),
+}

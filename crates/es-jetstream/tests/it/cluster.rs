@@ -1,0 +1,97 @@
+//! Three servers, each commit on all of them, and a leader that is killed.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexus_es::Version;
+use nexus_es::log::{AppendError, Appended, EventLog};
+use nexus_es_jetstream::{JetStreamLog, Options};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::server::{Server, Setup, login};
+use crate::steps::{Waiting, commit, load, order, settle};
+
+/// Three servers that know each other.
+async fn start() -> Vec<Arc<Server>> {
+    // Route ports must be known to all before the first starts; held together they differ.
+    let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<_> = held.iter().map(|held| held.local_addr().unwrap().port()).collect();
+    drop(held);
+    let mut servers = Vec::new();
+    for (own, name) in ports.iter().zip(["n-1", "n-2", "n-3"]) {
+        let cluster = Some((name.to_owned(), *own, ports.clone()));
+        servers.push(Server::start(Setup { cluster, ..Setup::default() }).await);
+    }
+    servers
+}
+
+async fn connect(servers: &[Arc<Server>]) -> Arc<JetStreamLog> {
+    let options = Options {
+        urls: servers.iter().map(|server| server.url()).collect(),
+        monitors: vec![],
+        system: Some(login("watcher")),
+        replicas: 3,
+        request_timeout: Duration::from_secs(4),
+        ..servers[0].options()
+    };
+    // A cluster that has just started elects its leaders first.
+    let waiting = Waiting::until("the cluster has a leader");
+    loop {
+        match JetStreamLog::connect(options.clone()).await {
+            Ok(log) => return Arc::new(log),
+            Err(_) => waiting.on().await,
+        }
+    }
+}
+
+/// The number of the server that leads the stream of orders.
+async fn leader(servers: &[Arc<Server>]) -> usize {
+    let context = servers[0].context().await;
+    let info: Value = context.request("STREAM.INFO.ORDER", &json!({})).await.unwrap();
+    let name = info["cluster"]["leader"].as_str().unwrap();
+    ["n-1", "n-2", "n-3"].iter().position(|known| *known == name).unwrap()
+}
+
+/// Six writers on one version: answers the place of the one that won.
+async fn race(log: &Arc<JetStreamLog>, id: &str, version: Version) -> Appended {
+    let mut rivals = JoinSet::new();
+    for rival in 0..6 {
+        let (log, append) = (log.clone(), commit(&order(id), version, &format!("{rival}")));
+        rivals.spawn(async move {
+            let answer = settle(&*log, &append).await;
+            (append, answer)
+        });
+    }
+    let mut winners = Vec::new();
+    while let Some(rival) = rivals.join_next().await {
+        match rival.unwrap() {
+            (append, Ok(place)) => winners.push((append, place)),
+            (_, Err(AppendError::Conflict)) => {}
+            (_, Err(error)) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(winners.len(), 1, "on {version:?}: {winners:?}");
+    let (append, place) = winners.remove(0);
+    assert_eq!(settle(&**log, &append).await.unwrap(), place, "resent");
+    place
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_three_servers_one_writer_wins_and_every_read_shows_what_was_acked() {
+    let servers = start().await;
+    let log = connect(&servers).await;
+    assert_eq!(log.durability().name, "strict (jetstream R3, sync_interval always)");
+    let mut versions = Vec::new();
+    for round in 0..40 {
+        let version = versions.last().copied().unwrap_or(Version::NONE);
+        versions.push(race(&log, "mona", version).await.version);
+        let loaded: Vec<_> =
+            load(&*log, &order("mona")).await.iter().map(|stored| stored.version).collect();
+        assert_eq!(loaded, versions, "round {round}");
+        if round == 20 {
+            servers[leader(&servers).await].kill();
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What the log refuses to start on, and how it says so.
+
+use nexus_es::log::EventLog;
+use nexus_es_jetstream::{Error, JetStreamLog, Login, Options};
+use serde_json::{Value, json};
+
+use crate::server::{Server, Setup, login};
+
+async fn refusal(options: Options) -> String {
+    let error = JetStreamLog::connect(options).await.map(|_| ()).unwrap_err();
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_server_that_syncs_each_write_is_strict_by_monitor_and_by_system_login() {
+    let server = Server::start(Setup::default()).await;
+    let by_monitor = server.options();
+    let by_system =
+        Options { monitors: vec![], system: Some(login("watcher")), ..server.options() };
+    for options in [by_monitor, by_system] {
+        let durability = JetStreamLog::connect(options).await.unwrap().durability();
+        assert!(durability.strict);
+        assert_eq!(durability.name, "strict (jetstream R1, sync_interval always)");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_syncs_later_is_refused_unless_the_operator_says_so() {
+    let server = Server::start(Setup { sync_interval: "\"2m\"", ..Setup::default() }).await;
+    let said = refusal(server.options()).await;
+    assert!(said.contains("acknowledges before it syncs"), "{said}");
+    assert!(said.contains("sync_interval: always"), "{said}");
+    let options = Options { unverified: true, ..server.options() };
+    let durability = JetStreamLog::connect(options).await.unwrap().durability();
+    assert!(!durability.strict);
+    assert!(durability.name.starts_with("fast (jetstream R1, "), "{}", durability.name);
+}
+
+#[tokio::test]
+async fn a_server_whose_durability_nobody_reads_is_refused_unless_the_operator_says_so() {
+    let server = Server::start(Setup::default()).await;
+    let unread = Options { monitors: vec![], ..server.options() };
+    let said = refusal(unread.clone()).await;
+    assert!(said.contains("neither a monitor nor a system login"), "{said}");
+    let elsewhere = Options { monitors: vec!["http://127.0.0.1:9".to_owned()], ..unread.clone() };
+    let said = refusal(elsewhere).await;
+    assert!(said.contains("cannot read the monitor http://127.0.0.1:9"), "{said}");
+    let options = Options { unverified: true, ..unread };
+    let durability = JetStreamLog::connect(options).await.unwrap().durability();
+    assert!(!durability.strict);
+    assert!(durability.name.starts_with("unverified (jetstream R1, "), "{}", durability.name);
+}
+
+#[tokio::test]
+async fn the_monitor_of_another_server_proves_nothing() {
+    let server = Server::start(Setup::default()).await;
+    let other = Server::start(Setup::default()).await;
+    let said = refusal(Options { monitors: vec![other.monitor()], ..server.options() }).await;
+    assert!(said.contains("did not say"), "{said}");
+}
+
+#[tokio::test]
+async fn a_stream_with_other_settings_on_the_server_is_refused_by_name() {
+    let server = Server::start(Setup::default()).await;
+    drop(server.log().await);
+    let context = server.context().await;
+    let info: Value = context.request("STREAM.INFO.ORDER", &json!({})).await.unwrap();
+    let mut config = info["config"].clone();
+    config["max_age"] = json!(3_600_000_000_000_u64);
+    config["duplicate_window"] = json!(60_000_000_000_u64);
+    let changed: Value = context.request("STREAM.UPDATE.ORDER", &config).await.unwrap();
+    assert!(changed.get("error").is_none(), "{changed}");
+    let error = JetStreamLog::connect(server.options()).await.map(|_| ()).unwrap_err();
+    let said = error.to_string();
+    let Error::Settings { stream, .. } = error else { panic!("{said}") };
+    assert_eq!(stream, "ORDER");
+    for setting in ["max_age is 3600000000000, needed is 0", "duplicate_window is 60000000000"] {
+        assert!(said.contains(setting), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_missing_on_the_server_is_only_made_by_who_may() {
+    let server = Server::start(Setup::default()).await;
+    let said = refusal(Options { create: false, ..server.options() }).await;
+    assert!(said.contains("the stream ORDER does not exist"), "{said}");
+    drop(server.log().await);
+    JetStreamLog::connect(Options { create: false, ..server.options() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_named_without_the_password() {
+    let server = Server::start(Setup::default()).await;
+    server.kill();
+    let said = refusal(server.options()).await;
+    assert_eq!(said, format!("cannot connect to NATS at {}", server.address()));
+    server.restart().await;
+    let stranger = Login::Password { user: "ali".to_owned(), password: "guess".into() };
+    let said = refusal(Options { login: Some(stranger), ..server.options() }).await;
+    assert!(said.starts_with("cannot connect to NATS"), "{said}");
+}
