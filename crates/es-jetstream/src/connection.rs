@@ -47,7 +47,7 @@ pub(crate) fn check_server(client: &Client) -> Result<(), Error> {
     if !client.is_server_compatible(2, 12, 0) {
         return refuse(format!("it is version {}, the log needs 2.12 or newer", server.version));
     }
-    if !server.jetstream && server.domain.is_none() {
+    if !server.jetstream {
         return refuse("JetStream is not enabled there".to_owned());
     }
     if server.max_payload < MAX_MESSAGE_BYTES {

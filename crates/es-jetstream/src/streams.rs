@@ -116,9 +116,10 @@ fn differences(wanted: &Value, found: &Value) -> Vec<String> {
     for setting in settings {
         let want = wanted.get(setting).unwrap_or(&Value::Null);
         let have = found.get(setting).unwrap_or(&Value::Null);
-        let free = FREE.contains(&setting.as_str());
-        let default_mode = setting == "persist_mode" && have == "default";
-        if !free && !default_mode && want != have && !(unset(want) && unset(have)) {
+        let free = FREE.contains(&setting.as_str())
+            || setting == "persist_mode" && have == "default"
+            || unset(want) && unset(have);
+        if want != have && !free {
             differences.push(format!("{setting} is {have}, needed is {want}"));
         }
     }

@@ -2,29 +2,47 @@
 //! *Invariant:* every commit after the start is answered once, in order, whatever the connection
 //! does; nothing is passed over, not even a message that cannot be read.
 
-use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig, OrderedErrorKind};
+use async_nats::jetstream::consumer::push::{
+    Ordered, OrderedConfig, OrderedError, OrderedErrorKind,
+};
 use async_nats::jetstream::stream::Stream;
 use async_trait::async_trait;
-use futures::Stream as _;
-use nexus_es::log::{LogError, Tail};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use nexus_es::log::{self, LogError, Tail};
 use nexus_es::{AggregateId, Position, Stored, Version};
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::subject;
 
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// A reader of one stream.
 pub(crate) struct LogTail {
-    messages: Ordered,
+    client: Client,
+    stream: Stream<()>,
+    source: Source,
+    /// How often the client had connected when the source was made.
+    connects: u64,
     /// The position of the last commit that was answered.
     last: u64,
     /// What could not be read; the tail does not go past it.
     damage: Option<(AggregateId, String)>,
+}
+
+/// Where messages come from.
+enum Source {
+    Running(Box<Ordered>),
+    Starting(BoxFuture<'static, Ordered>),
 }
 
 impl LogTail {
@@ -34,18 +52,16 @@ impl LogTail {
         stream: &Stream<()>,
         after: Position,
     ) -> Result<Self, LogError> {
-        // Beginning at the commit before makes the consumer know a place from its first message
-        // on: one that knows none is made again from the log's beginning when it heals.
-        let config = OrderedConfig {
-            deliver_subject: client.new_inbox(),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.0.max(1) },
-            ..OrderedConfig::default()
-        };
-        let unavailable = |source| LogError::Unavailable(source);
-        let consumer =
-            stream.create_consumer(config).await.map_err(|source| unavailable(source.into()))?;
-        let messages = consumer.messages().await.map_err(|source| unavailable(source.into()))?;
-        Ok(Self { messages, last: after.0, damage: None })
+        let connects = connects(client);
+        let messages = follow(client, stream, after.0).await.map_err(LogError::Unavailable)?;
+        Ok(Self {
+            client: client.clone(),
+            stream: stream.clone(),
+            source: Source::Running(Box::new(messages)),
+            connects,
+            last: after.0,
+            damage: None,
+        })
     }
 
     /// Takes what is there, at most `max`; waits only if that is nothing. It answers in the same
@@ -57,8 +73,8 @@ impl LogTail {
     ) -> Poll<Result<Vec<Stored>, LogError>> {
         let mut batch = Vec::new();
         while batch.len() < max.max(1) && self.damage.is_none() {
-            match Pin::new(&mut self.messages).poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => batch.extend(self.read(message)),
+            match self.poll_message(cx) {
+                Poll::Ready(Some(Ok(message))) => batch.extend(self.read(&message)),
                 Poll::Ready(Some(Err(error))) => match error.kind() {
                     OrderedErrorKind::MissingHeartbeat
                     | OrderedErrorKind::ConsumerDeleted
@@ -83,8 +99,32 @@ impl LogTail {
         }
     }
 
+    fn poll_message(
+        &mut self,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Message, OrderedError>>> {
+        // The consumer lives in the server's memory. It notices a lost connection only while it
+        // is polled, else after two missed heartbeats: ten seconds that nobody has to wait.
+        let connects = connects(&self.client);
+        if self.connects != connects {
+            self.connects = connects;
+            let (client, stream, last) = (self.client.clone(), self.stream.clone(), self.last);
+            let start = async move { follow_again(&client, &stream, last).await };
+            self.source = Source::Starting(start.boxed());
+        }
+        loop {
+            match &mut self.source {
+                Source::Running(messages) => return messages.poll_next_unpin(cx),
+                Source::Starting(start) => match start.poll_unpin(cx) {
+                    Poll::Ready(messages) => self.source = Source::Running(Box::new(messages)),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
     /// The commit of a message, none if it was answered before or cannot be read.
-    fn read(&mut self, message: Message) -> Option<Stored> {
+    fn read(&mut self, message: &Message) -> Option<Stored> {
         let sequence = message.info().map(|info| info.stream_sequence);
         let read = match sequence {
             Ok(sequence) if sequence <= self.last => return None,
@@ -111,8 +151,37 @@ impl LogTail {
     }
 }
 
+fn connects(client: &Client) -> u64 {
+    client.statistics().connects.load(Ordering::Relaxed)
+}
+
+/// Makes a consumer that sends what follows on `last`.
+async fn follow(client: &Client, stream: &Stream<()>, last: u64) -> Result<Ordered, log::Source> {
+    // Beginning at the commit before makes the consumer know a place from its first message on:
+    // one that knows none is made again from the log's beginning when it heals.
+    let config = OrderedConfig {
+        deliver_subject: client.new_inbox(),
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: last.max(1) },
+        ..OrderedConfig::default()
+    };
+    Ok(stream.create_consumer(config).await?.messages().await?)
+}
+
+/// The same after an outage: the server may still be busy with itself.
+async fn follow_again(client: &Client, stream: &Stream<()>, last: u64) -> Ordered {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match follow(client, stream, last).await {
+            Ok(messages) => return messages,
+            Err(error) => warn!("a tail cannot go on after an outage yet: {error}"),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// What was taken is answered first; the consumer tells its end again.
-fn ended(batch: Vec<Stored>, why: nexus_es::log::Source) -> Result<Vec<Stored>, LogError> {
+fn ended(batch: Vec<Stored>, why: log::Source) -> Result<Vec<Stored>, LogError> {
     if batch.is_empty() { Err(LogError::Unavailable(why)) } else { Ok(batch) }
 }
 

@@ -1,4 +1,10 @@
 //! The log on real servers, which these tests start, kill and start again.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "steps that tests share are tests too, and a test may fail by a panic"
+)]
 
 mod cluster;
 mod contract;
