@@ -208,17 +208,13 @@ fn entry_from_proto(entry: proto::Entry) -> Result<Entry, BadCommit> {
         [] => None,
         bytes => Some(uuid(bytes, "causation_id")?),
     };
-    let learned =
-        if cause.learned_at_ms == 0 { cause.occurred_at_ms } else { cause.learned_at_ms };
+    let learned = if cause.learned_at_ms == 0 { cause.occurred_at_ms } else { cause.learned_at_ms };
     let events = entry
         .events
         .into_iter()
         .map(|event| {
-            let payload = Payload {
-                event_type: event.r#type,
-                schema: event.schema,
-                bytes: event.payload,
-            };
+            let payload =
+                Payload { event_type: event.r#type, schema: event.schema, bytes: event.payload };
             Ok((uuid(&event.event_id, "event_id")?, payload))
         })
         .collect::<Result<_, BadCommit>>()?;

@@ -266,10 +266,8 @@ impl<A: Aggregate> Loaded<A> {
         }
         for entry in &commit.entries {
             for (_, payload) in &entry.events {
-                let event = A::decode(payload).map_err(|source| LoadError::Event {
-                    aggregate: aggregate.clone(),
-                    source,
-                })?;
+                let event = A::decode(payload)
+                    .map_err(|source| LoadError::Event { aggregate: aggregate.clone(), source })?;
                 self.state = std::mem::take(&mut self.state).evolve(&event);
             }
             let cause = &entry.cause;

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_position_reads_back_and_nonsense_is_refused() {
-        let both = Positions::one("order", Position(7)).merged(&Positions::one("shipping", Position(2)));
+        let both =
+            Positions::one("order", Position(7)).merged(&Positions::one("shipping", Position(2)));
         assert_eq!(Positions::parse(&both.to_string()).unwrap(), both);
         assert!(Positions::parse("order").is_err());
         assert!(Positions::parse("order:x").is_err());

@@ -20,7 +20,9 @@ pub struct AggregateId {
 
 /// Why a text cannot be an id.
 #[derive(Debug, thiserror::Error)]
-#[error("\"{0}\" cannot be an id: 1 to 128 letters, digits, '-', '_', '~', '=', '+' or ':' are allowed")]
+#[error(
+    "\"{0}\" cannot be an id: 1 to 128 letters, digits, '-', '_', '~', '=', '+' or ':' are allowed"
+)]
 pub struct BadId(pub String);
 
 impl AggregateId {

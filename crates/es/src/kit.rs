@@ -36,7 +36,12 @@ where
     #[track_caller]
     pub fn then(self, expected: impl IntoIterator<Item = D::Event>) -> Given<D> {
         let expected: Vec<_> = expected.into_iter().collect();
-        assert_eq!(self.answer.as_ref().ok(), Some(&expected), "refused: {:?}", self.answer.as_ref().err());
+        assert_eq!(
+            self.answer.as_ref().ok(),
+            Some(&expected),
+            "refused: {:?}",
+            self.answer.as_ref().err()
+        );
         Given(expected.iter().fold(self.state, D::evolve))
     }
 
@@ -50,6 +55,11 @@ where
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "reads as a sentence in tests")]
     pub fn then_refused(self, expected: D::Refusal) {
-        assert_eq!(self.answer.as_ref().err(), Some(&expected), "events: {:?}", self.answer.as_ref().ok());
+        assert_eq!(
+            self.answer.as_ref().err(),
+            Some(&expected),
+            "events: {:?}",
+            self.answer.as_ref().ok()
+        );
     }
 }

@@ -29,7 +29,12 @@ pub struct Lease {
 #[async_trait]
 pub trait Leases: Send + Sync + 'static {
     /// Takes or renews `name` for `owner` until `ttl` from now; `None` while another owner has it.
-    async fn acquire(&self, name: &str, owner: &str, ttl: Duration) -> Result<Option<Lease>, PortError>;
+    async fn acquire(
+        &self,
+        name: &str,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, PortError>;
     /// Gives `name` up if `owner` has it.
     async fn release(&self, name: &str, owner: &str) -> Result<(), PortError>;
 }
@@ -40,7 +45,8 @@ pub trait Checkpoints: Send + Sync + 'static {
     /// The position up to which `process` has dealt with the log of `service`.
     async fn load(&self, process: &str, service: &str) -> Result<Position, PortError>;
     /// Keeps the position. A smaller one than stored is kept too: the caller knows best.
-    async fn save(&self, process: &str, service: &str, position: Position) -> Result<(), PortError>;
+    async fn save(&self, process: &str, service: &str, position: Position)
+    -> Result<(), PortError>;
 }
 
 /// A wake-up that has been asked for.

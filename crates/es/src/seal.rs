@@ -103,7 +103,12 @@ impl Vault {
     ///
     /// # Errors
     /// [`SealError`] when the key store or the random source fails.
-    pub async fn seal(&self, key_id: &str, context: &str, plain: &[u8]) -> Result<Sealed, SealError> {
+    pub async fn seal(
+        &self,
+        key_id: &str,
+        context: &str,
+        plain: &[u8],
+    ) -> Result<Sealed, SealError> {
         let key = match self.data_key(key_id).await? {
             Some(key) => key,
             None => self.create_key(key_id).await?,
@@ -162,7 +167,11 @@ impl Vault {
         self.unwrap_key(key_id, &kept)
     }
 
-    fn unwrap_key(&self, key_id: &str, wrapped: &WrappedKey) -> Result<Arc<LessSafeKey>, SealError> {
+    fn unwrap_key(
+        &self,
+        key_id: &str,
+        wrapped: &WrappedKey,
+    ) -> Result<Arc<LessSafeKey>, SealError> {
         let broken = || SealError::Broken { key_id: key_id.to_owned() };
         let master = self.master(&wrapped.master_id, key_id)?;
         let (nonce, ciphertext) =
@@ -195,16 +204,17 @@ fn encrypt(key: &LessSafeKey, aad: &[u8], plain: &[u8]) -> Result<(Vec<u8>, Vec<
     let mut nonce = [0; aws_lc_rs::aead::NONCE_LEN];
     rand::fill(&mut nonce).map_err(|_| SealError::Random)?;
     let mut buffer = plain.to_vec();
-    key.seal_in_place_append_tag(
-        Nonce::assume_unique_for_key(nonce),
-        Aad::from(aad),
-        &mut buffer,
-    )
-    .map_err(|_| SealError::Random)?;
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut buffer)
+        .map_err(|_| SealError::Random)?;
     Ok((nonce.to_vec(), buffer))
 }
 
-fn decrypt(key: &LessSafeKey, aad: &[u8], nonce: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+fn decrypt(
+    key: &LessSafeKey,
+    aad: &[u8],
+    nonce: &[u8],
+    sealed: &[u8],
+) -> Option<Zeroizing<Vec<u8>>> {
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut buffer = Zeroizing::new(sealed.to_vec());
     let length = key.open_in_place(nonce, Aad::from(aad), &mut buffer).ok()?.len();

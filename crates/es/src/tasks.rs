@@ -17,7 +17,6 @@ pub struct Tasks {
 
 impl Tasks {
     /// Starts `work`. A panic is logged as an error with the task's name; the process goes on.
-    #[expect(clippy::disallowed_methods, reason = "this is where tasks are started")]
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let guarded = async move {
             if let Err(panic) = std::panic::AssertUnwindSafe(work).catch_unwind().await {

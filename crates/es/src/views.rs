@@ -12,7 +12,7 @@ mod runner;
 mod waiters;
 
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -167,7 +167,9 @@ impl Views {
             match tokio::time::timeout_at(deadline, reached).await {
                 Ok(true) => return Ok(()),
                 // This database was replaced by a rebuilt one: wait on that.
-                Ok(false) if !self.tasks.stopping().is_cancelled() => tokio::task::yield_now().await,
+                Ok(false) if !self.tasks.stopping().is_cancelled() => {
+                    tokio::task::yield_now().await
+                }
                 _ => return Err(WaitError::Behind { wanted: wanted.to_string() }),
             }
         }

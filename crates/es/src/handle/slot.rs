@@ -24,8 +24,10 @@ const MAX_CONFLICTS: u32 = 10;
 const MAX_RESENDS: u32 = 3;
 const BACK_OFF: Duration = Duration::from_millis(20);
 
-type Answer<'a, A> =
-    Result<(Receipt, &'a A, &'a [<A as crate::Decider>::Event]), HandleError<<A as crate::Decider>::Refusal>>;
+type Answer<'a, A> = Result<
+    (Receipt, &'a A, &'a [<A as crate::Decider>::Event]),
+    HandleError<<A as crate::Decider>::Refusal>,
+>;
 type Reply<A> = Box<dyn for<'a> FnOnce(Answer<'a, A>) + Send>;
 
 /// A command that waits for its turn; without a command it only reads.
@@ -197,10 +199,7 @@ async fn run<A: Aggregate>(
 
 /// Decides as many commands of the batch as fit into one commit, moving the state along. On any
 /// failure to append, the moved state must be thrown away.
-fn decide_batch<A: Aggregate>(
-    current: &mut Loaded<A>,
-    batch: &[Pending<A>],
-) -> Vec<Decided<A>> {
+fn decide_batch<A: Aggregate>(current: &mut Loaded<A>, batch: &[Pending<A>]) -> Vec<Decided<A>> {
     let mut decided = Vec::with_capacity(batch.len());
     let mut fresh: HashMap<Uuid, &[u8]> = HashMap::new();
     let mut size = 0;
@@ -381,10 +380,12 @@ async fn events_of<A: Aggregate>(
         })?;
         for entry in commit.entries.iter().filter(|e| e.cause.command_id == command_id) {
             for (_, payload) in &entry.events {
-                events.push(A::decode(payload).map_err(|source| LoadError::Event {
-                    aggregate: aggregate.clone(),
-                    source,
-                })?);
+                events.push(
+                    A::decode(payload).map_err(|source| LoadError::Event {
+                        aggregate: aggregate.clone(),
+                        source,
+                    })?,
+                );
             }
         }
     }

@@ -239,7 +239,10 @@ impl Runner<'_> {
     async fn hear_work(&mut self, heard: &Heard) -> Result<(), Failure> {
         let id = heard.aggregate.id.as_str();
         let Some((key, place)) = self.blocked.iter().find_map(|(key, parked)| {
-            parked.iter().find(|(_, work)| *work == id).map(|(place, _)| (key.clone(), place.clone()))
+            parked
+                .iter()
+                .find(|(_, work)| *work == id)
+                .map(|(place, _)| (key.clone(), place.clone()))
         }) else {
             return Ok(());
         };
@@ -318,7 +321,8 @@ impl Runner<'_> {
 
     fn ask_for_retry(&self, work: Option<String>) {
         let Some(id) = work else { return };
-        let handler = Handler::<WorkItem>::in_service(self.ground.service, Arc::clone(&self.ground.log));
+        let handler =
+            Handler::<WorkItem>::in_service(self.ground.service, Arc::clone(&self.ground.log));
         let cause = own_cause(self.ground.service, &["retry behind", &id, &new_id().to_string()]);
         self.ground.tasks.spawn("retry behind", async move {
             if let Err(error) = handler.execute(&id, Command::Retry, cause).await {

@@ -161,10 +161,13 @@ fn file(config: &ViewsConfig, number: u64) -> PathBuf {
 fn generations(config: &ViewsConfig) -> std::io::Result<Vec<(u64, PathBuf)>> {
     let prefix = format!("{}-v{}-", config.service, config.version);
     let files = all_files(config)?.into_iter();
-    Ok(files.filter(|(name, _)| name.starts_with(&prefix)).filter_map(|(name, path)| {
-        let number = name.strip_prefix(&prefix)?.strip_suffix(".db")?.parse().ok()?;
-        Some((number, path))
-    }).collect())
+    Ok(files
+        .filter(|(name, _)| name.starts_with(&prefix))
+        .filter_map(|(name, path)| {
+            let number = name.strip_prefix(&prefix)?.strip_suffix(".db")?.parse().ok()?;
+            Some((number, path))
+        })
+        .collect())
 }
 
 /// Database files of this service, of any version.

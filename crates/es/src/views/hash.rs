@@ -29,7 +29,11 @@ pub(super) async fn content_hash(pool: &AnyPool) -> Result<String, sqlx::Error> 
             .map(|row| Ok(sha256(row.try_get::<String, _>(0)?.as_bytes())))
             .collect::<Result<Vec<_>, sqlx::Error>>()?;
         digests.sort();
-        whole.push_str(&format!("{table} {} {}\n", digests.len(), hex::encode(sha256(&digests.concat()))));
+        whole.push_str(&format!(
+            "{table} {} {}\n",
+            digests.len(),
+            hex::encode(sha256(&digests.concat()))
+        ));
     }
     Ok(hex::encode(sha256(whole.as_bytes())))
 }

@@ -42,10 +42,7 @@ fn sources(views: &[Arc<dyn View>]) -> BTreeSet<&'static str> {
 }
 
 /// Where the logs that these views follow end now.
-pub(super) async fn heads(
-    config: &ViewsConfig,
-    log: &dyn EventLog,
-) -> Result<Positions, LogError> {
+pub(super) async fn heads(config: &ViewsConfig, log: &dyn EventLog) -> Result<Positions, LogError> {
     let mut heads = Positions::default();
     for source in sources(&config.views) {
         heads.advance(source, log.head(source).await?);
@@ -59,7 +56,8 @@ impl Runner {
         let start = self.positions.borrow().clone();
         for source in sources(&self.views) {
             let from = start.0.get(source).copied().unwrap_or_default();
-            let follow = follow(Arc::clone(&self.log), source, from, sender.clone(), self.stop.clone());
+            let follow =
+                follow(Arc::clone(&self.log), source, from, sender.clone(), self.stop.clone());
             self.tasks.spawn("view tail", follow);
         }
         drop(sender);
@@ -71,7 +69,9 @@ impl Runner {
             let Some(first) = first else { return };
             let mut size = first.1.len();
             let mut batch: Batch = vec![first];
-            while size < BATCH && let Ok(more) = arrivals.try_recv() {
+            while size < BATCH
+                && let Ok(more) = arrivals.try_recv()
+            {
                 size += more.1.len();
                 batch.push(more);
             }
@@ -83,7 +83,9 @@ impl Runner {
     async fn take_in(&self, batch: &Batch) {
         match self.apply(batch).await {
             Ok(()) => return,
-            Err(error) => warn!(service = self.service, "views of {} failed: {error}", self.service),
+            Err(error) => {
+                warn!(service = self.service, "views of {} failed: {error}", self.service)
+            }
         }
         for (source, commits) in batch {
             for commit in commits {
@@ -187,7 +189,11 @@ fn heard(commits: &[Stored]) -> Result<Vec<Heard>, ViewError> {
     Ok(heard)
 }
 
-async fn checkpoint(tx: &mut AnyConnection, source: &str, position: Position) -> Result<(), ViewError> {
+async fn checkpoint(
+    tx: &mut AnyConnection,
+    source: &str,
+    position: Position,
+) -> Result<(), ViewError> {
     sqlx::query(
         "INSERT INTO view_checkpoints (service, position) VALUES ($1, $2) \
          ON CONFLICT (service) DO UPDATE SET position = excluded.position",

@@ -1,0 +1,140 @@
+//! Calls to other services: lazily connected, with deadlines, signed, in the caller's story.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexus_es::{Actor, Cause, clock};
+use nexus_proto::fulfillment::v1::fulfillment_service_client::FulfillmentServiceClient;
+use nexus_proto::inventory::v1::inventory_service_client::InventoryServiceClient;
+use nexus_proto::notification::v1::notification_service_client::NotificationServiceClient;
+use nexus_proto::order::v1::order_service_client::OrderServiceClient;
+use nexus_proto::shipping::v1::shipping_service_client::ShippingServiceClient;
+use tonic::Request;
+use tonic::metadata::{BinaryMetadataValue, MetadataMap, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::caller::{CAUSATION, IDEMPOTENCY_KEY, STORY};
+use crate::rpc::{ACTOR, ACTOR_SIGNATURE};
+use crate::secrets::Secrets;
+
+/// What a client of another service speaks over.
+pub type Client = Channel;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(2);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Largest message between services, in bytes: an order of 2,000 lines with room to spare.
+pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
+
+/// Channels to all services.
+#[derive(Clone)]
+pub struct Channels {
+    channel: Channel,
+    secrets: Arc<Secrets>,
+}
+
+/// Why an address is not one.
+#[derive(Debug, thiserror::Error)]
+#[error("\"{uri}\" is not an address of a gRPC server")]
+pub struct BadAddress {
+    uri: String,
+    #[source]
+    source: tonic::transport::Error,
+}
+
+impl Channels {
+    /// All services behind one address, as in `nexus up`. Connects at the first call.
+    ///
+    /// # Errors
+    /// [`BadAddress`] when `uri` is not one.
+    pub fn shared(uri: &str, secrets: Arc<Secrets>) -> Result<Self, BadAddress> {
+        let bad = |source| BadAddress { uri: uri.to_owned(), source };
+        let endpoint = Endpoint::from_shared(uri.to_owned())
+            .map_err(bad)?
+            .connect_timeout(CONNECT)
+            .timeout(DEADLINE)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true);
+        Ok(Self { channel: endpoint.connect_lazy(), secrets })
+    }
+
+    /// The order service.
+    #[must_use]
+    pub fn order(&self) -> OrderServiceClient<Client> {
+        OrderServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The inventory service.
+    #[must_use]
+    pub fn inventory(&self) -> InventoryServiceClient<Client> {
+        InventoryServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The fulfillment service.
+    #[must_use]
+    pub fn fulfillment(&self) -> FulfillmentServiceClient<Client> {
+        FulfillmentServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The shipping service.
+    #[must_use]
+    pub fn shipping(&self) -> ShippingServiceClient<Client> {
+        ShippingServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The notification service.
+    #[must_use]
+    pub fn notification(&self) -> NotificationServiceClient<Client> {
+        NotificationServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The bare channel, for callers that know methods only at run time (the gateway).
+    #[must_use]
+    pub fn channel(&self) -> Client {
+        self.channel.clone()
+    }
+
+    /// A request that follows from `cause`: its command id is the idempotency key, so that asking
+    /// again asks for the same.
+    pub fn request<M>(&self, message: M, cause: &Cause) -> Request<M> {
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        self.vouch(metadata, &cause.actor);
+        insert(metadata, IDEMPOTENCY_KEY, &cause.command_id.to_string());
+        insert(metadata, STORY, &cause.story);
+        insert(metadata, "traceparent", &crate::telemetry::current_traceparent());
+        if let Some(id) = cause.causation_id {
+            insert(metadata, CAUSATION, &id.to_string());
+        }
+        request
+    }
+
+    /// A question of `service` that changes nothing.
+    pub fn question<M>(&self, message: M, service: &str, story: &str) -> Request<M> {
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        self.vouch(metadata, &Actor::service(service));
+        insert(metadata, STORY, story);
+        insert(metadata, "traceparent", &crate::telemetry::current_traceparent());
+        request
+    }
+
+    /// Adds the proof of who `actor` is. An actor that is no service is vouched for by the one
+    /// that lets it through: the gateway.
+    pub fn vouch(&self, metadata: &mut MetadataMap, actor: &Actor) {
+        let signed = self.secrets.sign(actor, clock::now_ms());
+        metadata.insert_bin(ACTOR, BinaryMetadataValue::from_bytes(&signed.claim));
+        metadata.insert_bin(ACTOR_SIGNATURE, BinaryMetadataValue::from_bytes(&signed.signature));
+    }
+}
+
+fn insert(metadata: &mut MetadataMap, name: &'static str, value: &str) {
+    if value.is_empty() {
+        return;
+    }
+    if let Ok(value) = MetadataValue::try_from(value) {
+        metadata.insert(name, value);
+    }
+}

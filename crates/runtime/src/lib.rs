@@ -1,0 +1,23 @@
+//! What every service of Nexus stands on: its ports, who calls, how it answers and refuses, gRPC in
+//! and out, telemetry, and small parsers of the outer contract.
+
+pub mod caller;
+pub mod channels;
+pub mod config;
+pub mod http;
+pub mod money;
+pub mod page;
+pub mod ports;
+pub mod reply;
+pub mod rpc;
+pub mod secrets;
+pub mod status;
+pub mod telemetry;
+pub mod time;
+pub mod violations;
+pub mod work;
+
+pub use channels::Channels;
+pub use ports::{Ports, Running};
+pub use secrets::Secrets;
+pub use violations::{Violation, Violations};
