@@ -114,7 +114,9 @@ mod tests {
         assert_eq!(checksum, weighted.sum::<usize>() % 103, "the checksum is wrong");
         let (&start, values) = values.split_first().unwrap();
         match start {
-            START_B => values.iter().map(|&value| char::from(value as u8 + 32)).collect(),
+            START_B => {
+                values.iter().map(|&value| char::from(u8::try_from(value).unwrap() + 32)).collect()
+            }
             START_C => values.iter().map(|value| format!("{value:02}")).collect(),
             other => panic!("{other} starts no symbol of ours"),
         }

@@ -185,29 +185,49 @@ impl Typeface {
 
     /// Broken at spaces; a word longer than a line is broken anywhere.
     fn wrapped(&self, text: &str, width: f32, size: f32) -> Vec<String> {
+        let space = self.width(" ", size);
         let mut lines = Vec::new();
         let mut line = String::new();
+        let mut filled = 0.0;
         for word in text.split_whitespace() {
-            let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
-            if self.width(&longer, size) <= width {
-                line = longer;
-                continue;
-            }
-            if !line.is_empty() {
-                lines.push(std::mem::take(&mut line));
-            }
-            for letter in word.chars() {
-                line.push(letter);
-                if self.width(&line, size) > width && line.chars().count() > 1 {
-                    line.pop();
-                    lines.push(std::mem::replace(&mut line, letter.into()));
+            for (piece, piece_width) in self.pieces(word, width, size) {
+                if line.is_empty() {
+                    filled = piece_width;
+                } else if filled + space + piece_width <= width {
+                    line.push(' ');
+                    filled += space + piece_width;
+                } else {
+                    lines.push(std::mem::take(&mut line));
+                    filled = piece_width;
                 }
+                line.push_str(&piece);
             }
         }
         if !line.is_empty() {
             lines.push(line);
         }
         lines
+    }
+
+    /// The word, or what of it fits a line each. Letters are measured alone, which is never
+    /// narrower than joined.
+    fn pieces(&self, word: &str, width: f32, size: f32) -> Vec<(String, f32)> {
+        let whole = self.width(word, size);
+        if whole <= width {
+            return vec![(word.to_owned(), whole)];
+        }
+        let mut pieces: Vec<(String, f32)> = Vec::new();
+        for letter in word.chars() {
+            let letter_width = self.width(letter.encode_utf8(&mut [0; 4]), size);
+            match pieces.last_mut() {
+                Some((piece, filled)) if *filled + letter_width <= width => {
+                    piece.push(letter);
+                    *filled += letter_width;
+                }
+                _ => pieces.push((letter.into(), letter_width)),
+            }
+        }
+        pieces
     }
 }
 
@@ -295,7 +315,9 @@ mod tests {
         assert!(lines.iter().all(|line| typeface.width(line, 12.0) <= 150.0));
         assert_eq!(lines.join(" "), text);
         let word = "X".repeat(80);
-        assert_eq!(typeface.wrapped(&word, 150.0, 12.0).concat(), word);
+        let lines = typeface.wrapped(&word, 150.0, 12.0);
+        assert!(lines.iter().all(|line| typeface.width(line, 12.0) <= 150.0));
+        assert_eq!(lines.concat(), word);
     }
 
     #[test]
