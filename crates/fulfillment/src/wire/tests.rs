@@ -1,0 +1,1 @@
+//! Stored bytes of every event still read as they did.
