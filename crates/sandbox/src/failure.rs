@@ -26,3 +26,8 @@ pub enum Error {
     #[error("cannot draw the label")]
     Label(#[from] crate::label::LabelError),
 }
+
+/// Logs a failure with all its causes; nobody else will hear of it.
+pub(crate) fn report(error: &(dyn std::error::Error + 'static), what: &str) {
+    tracing::error!(error, "{what}");
+}

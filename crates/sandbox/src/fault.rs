@@ -1,5 +1,5 @@
 //! Faults that can be switched on: which there are, which are armed, and for how many things.
-//! *Invariant:* an armed fault meets the next matching things, exactly as often as it was asked for.
+//! *Invariant:* an armed fault meets exactly as many of the next matching things as was asked.
 
 use std::sync::{Mutex, PoisonError};
 

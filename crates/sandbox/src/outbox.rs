@@ -13,15 +13,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::failure::Error;
+use crate::failure::{Error, report};
 
 /// Beyond this many at once the receiver, not the sandbox, is what is being tested.
 const IN_FLIGHT_MAX: usize = 32;
 /// At speed 1 in milliseconds: the wait after the first failed attempt, doubled up to the second.
 const BACKOFF_FIRST: u64 = 1_000;
 const BACKOFF_LAST: u64 = 60_000;
-/// About sixteen hours at speed 1; a receiver gone for good must not be called for ever.
-const ATTEMPTS_MAX: i64 = 1_000;
+/// However fast the clock, a receiver that is away is not hammered.
+const BACKOFF_FLOOR_MS: i64 = 50;
+/// Weeks at speed 1, more than an hour at any; a receiver gone for good is not called for ever.
+const ATTEMPTS_MAX: i64 = 100_000;
+/// The column `done`.
+const PENDING: i64 = 0;
+const DELIVERED: i64 = 1;
+const GIVEN_UP: i64 = 2;
 const IDLE: Duration = Duration::from_secs(3_600);
 
 /// What to send, to whom, and when.
@@ -92,7 +98,7 @@ pub(crate) async fn list(pool: &SqlitePool) -> Result<Vec<Value>, Error> {
         .map(|(subject, url, body, attempts, last_answer, done)| {
             let body: Value = serde_json::from_str(&body).unwrap_or(Value::String(body));
             json!({"subject": subject, "url": url, "body": body, "attempts": attempts,
-                   "last_answer": last_answer, "delivered": done == 1})
+                   "last_answer": last_answer, "delivered": done == DELIVERED})
         })
         .collect())
 }
@@ -104,7 +110,7 @@ impl Outbox {
             let pause = match self.send_due(&mut flight).await {
                 Ok(pause) => pause,
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "webhooks wait");
+                    report(&error, "webhooks wait");
                     Duration::from_secs(1)
                 }
             };
@@ -112,7 +118,12 @@ impl Outbox {
                 () = cancel.cancelled() => return,
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
-                Some(ended) = flight.sending.join_next() => self.settle(&mut flight, ended).await,
+                Some(ended) = flight.sending.join_next() => {
+                    self.settle(&mut flight, ended).await;
+                    while let Some(ended) = flight.sending.try_join_next() {
+                        self.settle(&mut flight, ended).await;
+                    }
+                }
             }
         }
     }
@@ -121,7 +132,7 @@ impl Outbox {
         let now = self.clock.now();
         let due: Vec<(i64, String, String, String, String, i64)> = sqlx::query_as(
             "SELECT seq, subject, url, headers, body, attempts FROM outbox \
-             WHERE done = 0 AND due_ms <= $1 ORDER BY due_ms, seq LIMIT 256",
+             WHERE done = 0 AND due_ms <= $1 ORDER BY due_ms, seq LIMIT 64",
         )
         .bind(now)
         .fetch_all(&self.pool)
@@ -148,13 +159,13 @@ impl Outbox {
         let (row, answer) = match ended {
             Ok(ended) => ended,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a webhook was not sent");
+                report(&error, "a webhook was not sent");
                 flight.busy.clear();
                 return;
             }
         };
         if let Err(error) = self.record(&row, &answer).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "a webhook is sent again");
+            report(&error, "a webhook is sent again");
         }
         flight.busy.remove(&row.subject);
     }
@@ -162,11 +173,12 @@ impl Outbox {
     async fn record(&self, row: &Row, answer: &Answer) -> Result<(), Error> {
         let attempts = row.attempts + 1;
         let (done, text) = match answer {
-            Ok(status) if status.is_success() => (1, status.to_string()),
-            Ok(status) => (0, status.to_string()),
-            Err(error) => (0, error.clone()),
+            Ok(status) if status.is_success() => (DELIVERED, status.to_string()),
+            Ok(status) => (PENDING, status.to_string()),
+            Err(error) => (PENDING, error.clone()),
         };
-        let done = if attempts >= ATTEMPTS_MAX && done == 0 { 2 } else { done };
+        let given_up = done == PENDING && attempts >= ATTEMPTS_MAX;
+        let done = if given_up { GIVEN_UP } else { done };
         let doublings = u32::try_from(row.attempts.clamp(0, 10)).unwrap_or(10);
         let backoff = (BACKOFF_FIRST << doublings).min(BACKOFF_LAST);
         sqlx::query(
@@ -177,7 +189,7 @@ impl Outbox {
         .bind(attempts)
         .bind(text)
         .bind(done)
-        .bind(self.clock.after(backoff))
+        .bind(self.clock.after(backoff).max(self.clock.now() + BACKOFF_FLOOR_MS))
         .execute(&self.pool)
         .await?;
         Ok(())

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::failure::Error;
+use crate::failure::{Error, report};
 
 pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
@@ -30,7 +30,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, cancel: Cancell
         .with_graceful_shutdown(async move { cancel.cancelled().await })
         .await;
     if let Err(error) = served {
-        tracing::error!(error = &error as &dyn std::error::Error, "the sandbox stopped serving");
+        report(&error, "the sandbox stopped serving");
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn run_turns(
         let pause = match turns.turn().await {
             Ok(next) => next.map_or(Duration::from_secs(3_600), |next| clock.until(next)),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a turn was missed");
+                report(&error, "a turn was missed");
                 Duration::from_secs(1)
             }
         };

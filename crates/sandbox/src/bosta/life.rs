@@ -202,9 +202,10 @@ fn webhook_body(delivery: &Delivery) -> Value {
     let record = &delivery.record;
     let odd = (delivery.seq + record.state) % 2 != 0;
     let number = delivery.tracking.parse::<u64>().ok().filter(|_| !odd);
+    let tracking = number.map_or_else(|| delivery.tracking.clone().into(), Value::from);
     let mut body = json!({
         "_id": delivery.id,
-        "trackingNumber": number.map_or_else(|| Value::from(delivery.tracking.clone()), Value::from),
+        "trackingNumber": tracking,
         "state": record.state,
         "type": type_in_webhooks(record.kind, record.returning),
         "timeStamp": record.stamp_ms,

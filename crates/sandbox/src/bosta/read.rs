@@ -151,7 +151,10 @@ pub(super) async fn public_tracking(
 }
 
 fn transit(app: &App, found: &Delivery) -> Value {
-    let event = |state: i64, at_ms: i64| json!({"state": life::state_name(state), "code": state, "timestamp": rfc3339(at_ms)});
+    let event = |state: i64, at_ms: i64| {
+        let name = life::state_name(state);
+        json!({"state": name, "code": state, "timestamp": rfc3339(at_ms)})
+    };
     let record = &found.record;
     let events: Vec<_> = record.history.iter().map(|past| event(past.state, past.at_ms)).collect();
     json!({

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::failure::Error;
+use crate::failure::{Error, report};
 
 /// An answer with `success: false`.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "the sandbox courier failed");
+        report(&error, "the sandbox courier failed");
         Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "the sandbox itself failed; see its log")
     }
 }
@@ -80,7 +80,11 @@ impl IntoResponse for Refusal {
 
 /// The envelope of a success.
 pub(super) fn done(status: StatusCode, message: &str, data: Value) -> Response {
-    let body = json!({"success": true, "message": message, "data": data});
+    let body = Value::from_iter([
+        ("success", Value::from(true)),
+        ("message", Value::from(message)),
+        ("data", data),
+    ]);
     (status, Json(body)).into_response()
 }
 

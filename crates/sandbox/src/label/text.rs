@@ -254,11 +254,16 @@ fn visual_runs(text: &str, base: Level) -> Vec<(std::ops::Range<usize>, bool)> {
 /// dropped: in an address they could only make it read wrongly.
 fn printable(text: &str) -> String {
     text.chars()
-        .filter(|letter| {
-            !matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        })
-        .map(|letter| if letter.is_control() || letter == '\u{2028}' || letter == '\u{2029}' { ' ' } else { letter })
+        .filter(|letter| !STEERING.iter().any(|marks| marks.contains(letter)))
+        .map(|letter| if is_break(letter) { ' ' } else { letter })
         .collect()
+}
+
+const STEERING: [std::ops::RangeInclusive<char>; 3] =
+    ['\u{200e}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+
+fn is_break(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -270,7 +275,8 @@ mod tests {
         let runs = visual_runs(text, base_level(text));
         runs.into_iter()
             .flat_map(|(range, rtl)| {
-                let mut words: Vec<_> = text[range].split_whitespace().collect();
+                let run = text.get(range).unwrap();
+                let mut words: Vec<_> = run.split_whitespace().collect();
                 if rtl {
                     words.reverse();
                 }

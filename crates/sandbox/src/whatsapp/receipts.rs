@@ -22,6 +22,8 @@ const DELIVERED_AFTER: u64 = 1_500;
 const READ_AFTER: u64 = 4_000;
 const DUPLICATE_AFTER: u64 = 500;
 const TURNS_AT_ONCE: i64 = 64;
+const ERROR_CODES: &str =
+    "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/";
 
 pub(super) fn plan(fault: Option<&str>) -> VecDeque<Planned> {
     let planned = |after, status, held_back| Planned { after, status, held_back };
@@ -143,7 +145,7 @@ fn status(message: &Message, receipt: &Receipt) -> Value {
                 "code": 131_026, "title": "Message undeliverable",
                 "message": "Message undeliverable",
                 "error_data": {"details": "Message undeliverable."},
-                "href": "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/",
+                "href": ERROR_CODES,
             }]);
             fields.insert("errors".into(), errors);
         }

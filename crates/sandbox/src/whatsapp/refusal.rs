@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::failure::Error;
+use crate::failure::{Error, report};
 use crate::random;
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "the sandbox channel failed");
+        report(&error, "the sandbox channel failed");
         Self::new(131_000, "Something went wrong", "the sandbox itself failed; see its log")
             .with_status(StatusCode::INTERNAL_SERVER_ERROR)
     }

@@ -3,7 +3,7 @@
 use aws_lc_rs::hmac;
 use serde_json::Value;
 
-/// JSON with every non-ASCII character as `\uXXXX` in lower-case hex; these bytes are what is signed.
+/// JSON with every non-ASCII character as `\uXXXX` in lower-case hex: the bytes that are signed.
 pub(super) fn escaped(value: &Value) -> String {
     let text = value.to_string();
     let mut escaped = String::with_capacity(text.len());

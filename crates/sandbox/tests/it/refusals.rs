@@ -8,7 +8,8 @@ use crate::support::{CREATE, changed, send_request, world};
 async fn each_wrong_field_is_refused_with_its_own_code_and_nothing_is_made() {
     let world = world(1.0).await;
     let refund = json!({"type": 25, "cod": null, "dropOffAddress": null,
-        "pickupAddress": {"city": "Giza", "districtId": "0a1B2c3D4e5", "firstLine": "7 Haram street"}});
+        "pickupAddress": {"city": "Giza", "districtId": "0a1B2c3D4e5",
+                          "firstLine": "7 Haram street"}});
     let cases = [
         (json!({"type": null}), "777", "type"),
         (json!({"type": 20}), "777", "type"),

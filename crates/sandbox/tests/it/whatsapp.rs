@@ -16,7 +16,8 @@ pub(crate) fn template_message() -> Value {
         "template": {"name": "order_shipped", "language": {"code": "ar", "policy": "deterministic"},
             "components": [
                 {"type": "body", "parameters": [text("سارة"), text("ORD-1001"), text("5108002")]},
-                {"type": "button", "sub_type": "url", "index": "0", "parameters": [text("5108002")]},
+                {"type": "button", "sub_type": "url", "index": "0",
+                 "parameters": [text("5108002")]},
             ]},
         "biz_opaque_callback_data": "ntf_01J9Z7:سارة",
     })
@@ -137,7 +138,8 @@ async fn templates_can_be_added_and_paused() {
     let message = changed(
         template_message(),
         json!({"template": {"name": "order_late", "language": {"code": "en"},
-               "components": [{"type": "body", "parameters": [{"type": "text", "text": "Sara"}]}]}}),
+               "components": [{"type": "body",
+                               "parameters": [{"type": "text", "text": "Sara"}]}]}}),
     );
     assert_eq!(world.whatsapp.post(SEND, message.clone()).await.0, 200);
     assert_eq!(world.whatsapp.post("/_control/templates", add("PAUSED")).await.0, 200);
