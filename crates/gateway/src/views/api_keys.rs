@@ -1,0 +1,111 @@
+//! The list of API keys.
+
+use async_trait::async_trait;
+use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::{Aggregate, Decider, Heard, clock};
+use nexus_proto::gateway::v1 as proto;
+use nexus_runtime::page::Page;
+use nexus_runtime::time;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyPool, Row};
+
+use crate::domain::api_key::{ApiKey, Event};
+use crate::wire::SERVICE;
+
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE api_keys (id TEXT PRIMARY KEY, name TEXT NOT NULL, prefix TEXT NOT NULL,
+    roles TEXT NOT NULL, created_at_ms BIGINT NOT NULL, expires_at_ms BIGINT, revoked_at_ms BIGINT);
+";
+
+pub(crate) struct ApiKeys;
+
+#[async_trait]
+impl View for ApiKeys {
+    fn name(&self) -> &'static str {
+        "api_keys"
+    }
+
+    fn sources(&self) -> &[&'static str] {
+        &[SERVICE]
+    }
+
+    async fn apply(
+        &self,
+        tx: &mut AnyConnection,
+        heard: &[Heard],
+        changes: &mut Changes,
+    ) -> Result<(), ViewError> {
+        for heard in heard.iter().filter(|heard| heard.aggregate.category == ApiKey::CATEGORY) {
+            let id = heard.aggregate.id.clone();
+            let event = ApiKey::decode(&heard.payload).map_err(|error| ViewError::Event {
+                event_type: heard.event_type().to_owned(),
+                why: error.to_string(),
+            })?;
+            let at = heard.cause.occurred_at_ms;
+            match event {
+                Event::Issued(issue) => {
+                    sqlx::query(
+                        "INSERT INTO api_keys (id, name, prefix, roles, created_at_ms, \
+                         expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+                    )
+                    .bind(id.clone())
+                    .bind(issue.name)
+                    .bind(issue.prefix)
+                    .bind(issue.roles.join(","))
+                    .bind(at)
+                    .bind(issue.expires_at_ms)
+                    .execute(&mut *tx)
+                    .await?;
+                }
+                Event::Revoked { .. } => {
+                    sqlx::query("UPDATE api_keys SET revoked_at_ms = $2 WHERE id = $1")
+                        .bind(id.clone())
+                        .bind(at)
+                        .execute(&mut *tx)
+                        .await?;
+                }
+            }
+            changes.add(format!("api_key:{id}"));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn get(pool: &AnyPool, id: &str) -> Result<Option<proto::ApiKey>, sqlx::Error> {
+    let query = "SELECT id, name, prefix, roles, created_at_ms, expires_at_ms, revoked_at_ms \
+                 FROM api_keys WHERE id = $1";
+    let row = sqlx::query(query).bind(id.to_owned()).fetch_optional(pool).await?;
+    row.as_ref().map(read).transpose()
+}
+
+pub(crate) async fn list(pool: &AnyPool, page: &Page) -> Result<Vec<proto::ApiKey>, sqlx::Error> {
+    let after = page.after.as_ref().and_then(|key| key.first().cloned()).unwrap_or_default();
+    let query = "SELECT id, name, prefix, roles, created_at_ms, expires_at_ms, revoked_at_ms \
+                 FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2";
+    let rows = sqlx::query(query).bind(after).bind(page.limit()).fetch_all(pool).await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &AnyRow) -> Result<proto::ApiKey, sqlx::Error> {
+    let expires: Option<i64> = row.try_get(5)?;
+    let revoked: Option<i64> = row.try_get(6)?;
+    let expired = expires.is_some_and(|end| end <= clock::now_ms());
+    let status = match (revoked, expired) {
+        (Some(_), _) => "revoked",
+        (None, true) => "expired",
+        (None, false) => "active",
+    };
+    let roles: String = row.try_get(3)?;
+    Ok(proto::ApiKey {
+        api_key_id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        prefix: row.try_get(2)?,
+        roles: roles.split(',').map(str::to_owned).collect(),
+        status: status.to_owned(),
+        key: None,
+        created_at: time::rfc3339(row.try_get(4)?),
+        expires_at: expires.map(time::rfc3339),
+        revoked_at: revoked.map(time::rfc3339),
+        position: String::new(),
+    })
+}
