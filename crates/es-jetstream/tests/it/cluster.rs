@@ -1,17 +1,20 @@
 //! Three servers, each commit on all of them, and a leader that is killed.
 
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexus_es::Version;
+use nexus_es::contract::{self, Rig};
 use nexus_es::log::{AppendError, Appended, EventLog};
+use nexus_es::{Position, Version};
 use nexus_es_jetstream::{JetStreamLog, Options};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::server::{Server, Setup, login};
-use crate::steps::{Waiting, commit, load, order, settle};
+use crate::steps::{Waiting, commit, load, order, read, settle};
 
 /// Three servers that know each other.
 async fn start() -> Vec<Arc<Server>> {
@@ -27,19 +30,23 @@ async fn start() -> Vec<Arc<Server>> {
     servers
 }
 
-async fn connect(servers: &[Arc<Server>]) -> Arc<JetStreamLog> {
-    let options = Options {
-        urls: servers.iter().map(|server| server.url()).collect(),
+/// Options for a log on all `servers`, reached through some of them.
+fn options(servers: &[Arc<Server>], through: &[Arc<Server>]) -> Options {
+    Options {
+        urls: through.iter().map(|server| server.url()).collect(),
         monitors: vec![],
         system: Some(login("watcher")),
         replicas: 3,
         request_timeout: Duration::from_secs(4),
         ..servers[0].options()
-    };
+    }
+}
+
+async fn connect(servers: &[Arc<Server>]) -> Arc<JetStreamLog> {
     // A cluster that has just started elects its leaders first.
     let waiting = Waiting::until("the cluster has a leader");
     loop {
-        match JetStreamLog::connect(options.clone()).await {
+        match JetStreamLog::connect(options(servers, servers)).await {
             Ok(log) => return Arc::new(log),
             Err(_) => waiting.on().await,
         }
@@ -83,6 +90,7 @@ async fn on_three_servers_one_writer_wins_and_every_read_shows_what_was_acked() 
     let servers = start().await;
     let log = connect(&servers).await;
     assert_eq!(log.durability().name, "strict (jetstream R3, sync_interval always)");
+    let mut tail = log.tail("order", Position::START).await.unwrap();
     let mut versions = Vec::new();
     for round in 0..40 {
         let version = versions.last().copied().unwrap_or(Version::NONE);
@@ -94,4 +102,66 @@ async fn on_three_servers_one_writer_wins_and_every_read_shows_what_was_acked() 
             servers[leader(&servers).await].kill();
         }
     }
+    let met: Vec<_> = read(&mut *tail, 40).await.iter().map(|met| met.version).collect();
+    assert_eq!(met, versions);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_lags_behind_its_leader_shows_what_was_acked() {
+    let servers = start().await;
+    drop(connect(&servers).await);
+    let leader = leader(&servers).await;
+    let follower = (leader + 1) % servers.len();
+    let through = async |server: usize| {
+        let options = options(&servers, &servers[server..=server]);
+        JetStreamLog::connect(options).await.unwrap()
+    };
+    let (writer, reader) = (through(leader).await, through(follower).await);
+    let mona = order("mona");
+    let mut version = Version::NONE;
+    for round in 0..40 {
+        // The two others acknowledge; the follower finds the question as soon as the commit.
+        servers[follower].pause();
+        let append = commit(&mona, version, &format!("{round}"));
+        let acked = settle(&writer, &append).await.unwrap().version;
+        let mut newer = pin!(reader.load(&mona, version));
+        let early = timeout(Duration::from_millis(100), &mut newer).await;
+        servers[follower].go_on();
+        let newer = if let Ok(early) = early { early } else { newer.await };
+        let newer: Vec<_> = newer.unwrap().iter().map(|stored| stored.version).collect();
+        assert_eq!(newer, [acked], "round {round}");
+        version = acked;
+    }
+}
+
+/// Forgets all that is in the log of `service`.
+async fn forget(servers: &[Arc<Server>], service: &str) {
+    let context = servers[0].context().await;
+    let waiting = Waiting::until("the stream is gone");
+    while context.get_stream(service.to_uppercase()).await.is_ok() {
+        context.delete_stream(service.to_uppercase()).await.ok();
+        waiting.on().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_on_three_servers_keeps_every_promise() {
+    let servers = start().await;
+    let make = async || {
+        // The first of all waits for the cluster, before anything is forgotten.
+        drop(connect(&servers).await);
+        for service in contract::SERVICES {
+            forget(&servers, service).await;
+        }
+        let log: Arc<dyn EventLog> = connect(&servers).await;
+        let servers = servers.clone();
+        Rig::new(log, move || {
+            let servers = servers.clone();
+            async move {
+                let log: Arc<dyn EventLog> = connect(&servers).await;
+                log
+            }
+        })
+    };
+    assert_eq!(contract::event_log(make).await, []);
 }

@@ -1,4 +1,4 @@
-//! A nats-server of a test's own, on free ports of the loopback, over a directory that ends with it.
+//! A nats-server of a test's own, on free ports of the loopback. Its directory ends with it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::steps::Waiting;
+
+/// What the service `order` may publish: its own commits, and reading its own log.
+const OF_ORDER: &str = r#""evt.order.>", "$JS.API.STREAM.INFO.ORDER",
+    "$JS.API.STREAM.MSG.GET.ORDER", "$JS.API.DIRECT.GET.ORDER",
+    "$JS.API.CONSUMER.CREATE.ORDER", "$JS.API.CONSUMER.CREATE.ORDER.>",
+    "$JS.API.CONSUMER.DELETE.ORDER.>", "$JS.FC.ORDER.>""#;
 
 /// What a test's server is to be.
 #[derive(Clone, Debug)]
@@ -59,6 +65,22 @@ impl Server {
         if let Some(running) = &mut *self.running() {
             running.process.kill();
         }
+    }
+
+    /// Stops its clock: it keeps its connections and does nothing.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused server go on.
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.running().as_ref().map(|running| running.process.0.id()).unwrap();
+        let sent = Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
+        assert!(sent.success(), "kill {signal} {process}");
     }
 
     /// Starts a killed server again, on the same ports.
@@ -162,13 +184,18 @@ impl Server {
              system_account: SYS\n\
              accounts {{\n\
                SYS {{ users: [{{ user: watcher, password: secret }}] }}\n\
-               NEXUS {{ jetstream: enabled, users: [{{ user: nexus, password: secret }}] }}\n\
+               NEXUS {{ jetstream: enabled, users: [\n\
+                 {{ user: nexus, password: secret }},\n\
+                 {{ user: order, password: secret, permissions: {{\n\
+                   publish: {{ allow: [{OF_ORDER}] }},\n\
+                   subscribe: {{ allow: [\"_INBOX_order.>\"] }} }} }} ] }}\n\
              }}\n{cluster}"
         )
     }
 }
 
-/// `nexus` uses the log, `watcher` belongs to the system account.
+/// `nexus` may do all with the log, `order` what its service does; `watcher` belongs to the system
+/// account.
 pub(crate) fn login(user: &str) -> Login {
     Login::Password { user: user.to_owned(), password: "secret".into() }
 }

@@ -1,10 +1,12 @@
 //! What the log refuses to start on, and how it says so.
 
 use nexus_es::log::EventLog;
+use nexus_es::{Position, Version};
 use nexus_es_jetstream::{Error, JetStreamLog, Login, Options};
 use serde_json::{Value, json};
 
 use crate::server::{Server, Setup, login};
+use crate::steps::{commit, load, order, read};
 
 async fn refusal(options: Options) -> String {
     let error = JetStreamLog::connect(options).await.map(|_| ()).unwrap_err();
@@ -98,4 +100,28 @@ async fn a_server_that_cannot_be_reached_is_named_without_the_password() {
     let stranger = Login::Password { user: "ali".to_owned(), password: "guess".into() };
     let said = refusal(Options { login: Some(stranger), ..server.options() }).await;
     assert!(said.starts_with("cannot connect to NATS"), "{said}");
+}
+
+#[tokio::test]
+async fn a_service_needs_no_more_of_the_server_than_its_own_log() {
+    let server = Server::start(Setup::default()).await;
+    drop(server.log().await);
+    let options = Options {
+        login: Some(login("order")),
+        inbox_prefix: "_INBOX_order".to_owned(),
+        services: vec!["order".to_owned()],
+        create: false,
+        ..server.options()
+    };
+    let log = JetStreamLog::connect(options.clone()).await.unwrap();
+    let append = commit(&order("ali"), Version::NONE, "first");
+    let place = log.append(append.clone()).await.unwrap();
+    assert_eq!(log.append(append).await.unwrap(), place);
+    assert_eq!(load(&log, &order("ali")).await.len(), 1);
+    let mut tail = log.tail("order", Position::START).await.unwrap();
+    assert_eq!(read(&mut *tail, 1).await[0].position, place.position);
+    assert_eq!(log.head("order").await.unwrap(), place.position);
+    let foreign = Options { services: vec!["inventory".to_owned()], ..options };
+    let said = refusal(foreign).await;
+    assert_eq!(said, "cannot read the settings of the stream INVENTORY");
 }
