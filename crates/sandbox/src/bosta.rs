@@ -7,6 +7,8 @@
 //! - on the next deliveries made: `rto`, `exception`, `unknown_state`;
 //! - on the next webhooks: `duplicate_webhook`, `reorder_webhooks`.
 //!
+//! The latter two kinds take a `"reference"` (unique, business, or tracking number) to wait for.
+//!
 //! All keys open one and the same account: a rotated key still finds what the old one made.
 //! *Invariant:* a delivery, its life and the webhook of each step stand in one file; a step and its
 //! webhook are one transaction.

@@ -103,6 +103,9 @@ impl Faults {
         if !(1..=1_000_000).contains(&switch.times) {
             return Some(format!("times must be 1 to 1000000, not {}", switch.times));
         }
+        if known.on_call && switch.options.contains_key("reference") {
+            return Some(format!("{} meets a call, so it takes no \"reference\"", known.name));
+        }
         match switch.options.get("on") {
             Some(_) if !known.on_call => {
                 Some(format!("{} does not meet a call, so it takes no \"on\"", known.name))
@@ -128,13 +131,19 @@ impl Faults {
         Ok(taken)
     }
 
-    /// One of the named faults, the one armed first, taken with the change that it bends.
+    /// One of the named faults, the one armed first, taken with the change that it bends. One that
+    /// was armed with a `reference` waits for the thing that has it.
     pub(crate) async fn take_named(
         &self,
         transaction: &mut Transaction<'_, Sqlite>,
         names: &[&str],
+        references: &[Option<&str>],
     ) -> Result<Option<Armed>, Error> {
-        let taken = self.take_from_memory(|armed| names.contains(&armed.fault.as_str()));
+        let taken = self.take_from_memory(|armed| {
+            let wanted = armed.text("reference");
+            names.contains(&armed.fault.as_str())
+                && (wanted.is_none() || references.contains(&wanted))
+        });
         if let Some(taken) = &taken {
             forget_one(taken, &mut **transaction).await?;
         }

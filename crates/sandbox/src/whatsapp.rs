@@ -4,7 +4,7 @@
 //! - on the next sends: `lost_answer`, `delay` (`delay_ms`), `rate_limit`, `server_error`,
 //!   `refuse` (`status`, `code`, `message`);
 //! - on the next messages accepted: `undeliverable`, `reorder_receipts`, `duplicate_receipts`,
-//!   `no_read`.
+//!   `no_read`; a `"reference"` (the callback data or the number) picks one.
 //!
 //! *Invariant:* an accepted message, its receipts to come and their webhooks stand in one file.
 

@@ -90,7 +90,9 @@ async fn insert(
     {
         return Err(duplicate());
     }
-    let fault = app.faults.take_named(transaction, life::LIFE_FAULTS).await?;
+    let text = |name| request::text(&wanted.fields, name);
+    let references = [text("uniqueBusinessReference"), text("businessReference")];
+    let fault = app.faults.take_named(transaction, life::LIFE_FAULTS, &references).await?;
     let fault = fault.as_ref().map(|armed| armed.fault.as_str());
     let plan = life::plan(wanted.kind, fault, wanted.out_of_coverage);
     let now = app.clock.now();

@@ -158,7 +158,12 @@ pub(super) async fn take_step(
     record.history.push(Past { state: step.state, at_ms: record.stamp_ms });
 
     let Some((url, headers)) = receiver(delivery, account) else { return Ok(()) };
-    let fault = app.faults.take_named(transaction, WEBHOOK_FAULTS).await?;
+    let references = [
+        delivery.text("uniqueBusinessReference"),
+        delivery.text("businessReference"),
+        Some(delivery.tracking.as_str()),
+    ];
+    let fault = app.faults.take_named(transaction, WEBHOOK_FAULTS, &references).await?;
     let fault = fault.as_ref().map(|armed| armed.fault.as_str());
     let due_ms = match fault {
         Some("reorder_webhooks") => app.clock.after(HELD_BACK),

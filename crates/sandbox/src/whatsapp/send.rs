@@ -102,7 +102,8 @@ fn wa_id(to: &str) -> Option<String> {
 
 async fn accept(app: &App, phone_number_id: String, wanted: Wanted) -> Result<Message, Refusal> {
     let mut transaction = app.pool.begin().await?;
-    let fault = app.faults.take_named(&mut transaction, receipts::FAULTS).await?;
+    let references = [wanted.callback.as_deref(), Some(wanted.to.as_str())];
+    let fault = app.faults.take_named(&mut transaction, receipts::FAULTS, &references).await?;
     let fault = fault.as_ref().map(|armed| armed.fault.as_str());
     let plan = receipts::plan(fault);
     let accepted = Message {

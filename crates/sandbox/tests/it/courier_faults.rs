@@ -102,6 +102,7 @@ async fn what_is_no_fault_is_refused_with_the_names_of_those_that_are() {
         json!({"fault": "delay", "times": 0}),
         json!({"fault": "delay", "on": "sundays"}),
         json!({"fault": "rto", "on": "create"}),
+        json!({"fault": "delay", "reference": "A-1"}),
     ] {
         let (status, answer) = world.courier.post("/_control/faults", body.clone()).await;
         assert_eq!(status, 400, "{body}");

@@ -195,3 +195,16 @@ async fn each_type_of_delivery_has_its_own_line_of_states() {
         assert_eq!(ended.await["states"], states);
     }
 }
+
+#[tokio::test]
+async fn a_fault_with_a_reference_waits_for_the_delivery_that_has_it() {
+    let world = world(200.0).await;
+    let hook = Receiver::start("").await;
+    world.courier.fault(json!({"fault": "rto", "reference": "A-2"})).await;
+    let first = create(&world.courier, &hook, "A-1").await;
+    create(&world.courier, &hook, "A-2").await;
+    let all = hook.wait_for_state(46).await;
+    let own = all.iter().filter(|webhook| webhook.body["_id"] == first["_id"]);
+    assert!(own.clone().all(|webhook| webhook.body["type"] == "SEND"));
+    assert_eq!(own.last().unwrap().body["state"], 45);
+}

@@ -38,6 +38,14 @@ pub(crate) fn told(received: &[Received]) -> Vec<String> {
     received.iter().map(|one| status_of(one)["status"].as_str().unwrap().to_owned()).collect()
 }
 
+fn with_body(parameters: &Value) -> Value {
+    json!({"template": {"components": [{"type": "body", "parameters": parameters}]}})
+}
+
+fn late_template(status: &str) -> Value {
+    json!({"name": "order_late", "language": "en", "body_variables": 1, "status": status})
+}
+
 fn is_signed(webhook: &Received) -> bool {
     let key = hmac::Key::new(hmac::HMAC_SHA256, APP_SECRET.as_bytes());
     let header = webhook.headers["x-hub-signature-256"].to_str().unwrap();
@@ -87,7 +95,6 @@ async fn an_accepted_message_is_told_sent_delivered_and_read_with_signed_raw_byt
 #[tokio::test]
 async fn a_wrong_message_is_refused_with_its_own_code_in_graphs_body() {
     let world = world(1.0).await;
-    let body = |parameters: Value| json!({"template": {"components": [{"type": "body", "parameters": parameters}]}});
     let text = |text: &str| json!({"type": "text", "text": text});
     let cases = [
         (json!({"messaging_product": null}), 400, 100),
@@ -99,10 +106,10 @@ async fn a_wrong_message_is_refused_with_its_own_code_in_graphs_body() {
         (json!({"template": {"name": "order_lost"}}), 404, 132_001),
         (json!({"template": {"language": {"code": "en_US"}}}), 404, 132_001),
         (json!({"template": {"components": null}}), 400, 132_000),
-        (body(json!([text("a"), text("b")])), 400, 132_000),
-        (body(json!([text("a"), text("b"), text("")])), 400, 131_008),
-        (body(json!([text("a"), text("b"), text("c\nd")])), 400, 132_018),
-        (body(json!([text("a"), text("b"), {"type": "image"}])), 400, 132_012),
+        (with_body(&json!([text("a"), text("b")])), 400, 132_000),
+        (with_body(&json!([text("a"), text("b"), text("")])), 400, 131_008),
+        (with_body(&json!([text("a"), text("b"), text("c\nd")])), 400, 132_018),
+        (with_body(&json!([text("a"), text("b"), {"type": "image"}])), 400, 132_012),
         (json!({"biz_opaque_callback_data": "x".repeat(513)}), 400, 100),
     ];
     for (changes, status, code) in cases {
@@ -133,8 +140,7 @@ async fn a_token_that_begins_with_bad_or_is_none_is_190() {
 #[tokio::test]
 async fn templates_can_be_added_and_paused() {
     let world = world(1.0).await;
-    let add = |status: &str| json!({"name": "order_late", "language": "en", "body_variables": 1, "status": status});
-    assert_eq!(world.whatsapp.post("/_control/templates", add("APPROVED")).await.0, 200);
+    assert_eq!(world.whatsapp.post("/_control/templates", late_template("APPROVED")).await.0, 200);
     let message = changed(
         template_message(),
         json!({"template": {"name": "order_late", "language": {"code": "en"},
@@ -142,10 +148,10 @@ async fn templates_can_be_added_and_paused() {
                                "parameters": [{"type": "text", "text": "Sara"}]}]}}),
     );
     assert_eq!(world.whatsapp.post(SEND, message.clone()).await.0, 200);
-    assert_eq!(world.whatsapp.post("/_control/templates", add("PAUSED")).await.0, 200);
+    assert_eq!(world.whatsapp.post("/_control/templates", late_template("PAUSED")).await.0, 200);
     let (_, answer) = world.whatsapp.post(SEND, message).await;
     assert_eq!(answer["error"]["code"], 132_015);
-    assert_eq!(world.whatsapp.post("/_control/templates", add("LOST")).await.0, 400);
+    assert_eq!(world.whatsapp.post("/_control/templates", late_template("LOST")).await.0, 400);
     let (_, list) = world.whatsapp.get("/v24.0/1021/message_templates").await;
     assert_eq!(list["data"].as_array().unwrap().len(), 7);
 }
