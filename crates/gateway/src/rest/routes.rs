@@ -189,9 +189,9 @@ impl Route {
 mod tests {
     use super::*;
 
-    fn find(method: Method, path: &str) -> Option<(String, Vec<(String, String)>)> {
+    fn find(method: &Method, path: &str) -> Option<(String, Vec<(String, String)>)> {
         let routes = Routes::of(nexus_proto::FILE_DESCRIPTOR_SET).unwrap();
-        match routes.find(&method, path) {
+        match routes.find(method, path) {
             Matched::Route { route, parameters } => Some((route.rpc.name().to_owned(), parameters)),
             Matched::OtherMethods(_) | Matched::Nothing => None,
         }
@@ -200,23 +200,23 @@ mod tests {
     #[test]
     fn a_path_finds_its_rpc_with_and_without_a_verb() {
         let id = |id: &str| vec![("order_id".to_owned(), id.to_owned())];
-        assert_eq!(find(Method::GET, "/v1/orders/7").unwrap(), ("GetOrder".to_owned(), id("7")));
-        let confirm = find(Method::POST, "/v1/orders/7:confirm").unwrap();
+        assert_eq!(find(&Method::GET, "/v1/orders/7").unwrap(), ("GetOrder".to_owned(), id("7")));
+        let confirm = find(&Method::POST, "/v1/orders/7:confirm").unwrap();
         assert_eq!(confirm, ("ConfirmOrder".to_owned(), id("7")));
-        assert_eq!(find(Method::POST, "/v1/orders:search").unwrap().0, "SearchOrders");
-        assert_eq!(find(Method::POST, "/v1/orders").unwrap().0, "CreateOrder");
+        assert_eq!(find(&Method::POST, "/v1/orders:search").unwrap().0, "SearchOrders");
+        assert_eq!(find(&Method::POST, "/v1/orders").unwrap().0, "CreateOrder");
     }
 
     #[test]
     fn an_encoded_parameter_is_decoded() {
-        let (rpc, parameters) = find(Method::GET, "/v1/products/BANK%20CHARGES").unwrap();
+        let (rpc, parameters) = find(&Method::GET, "/v1/products/BANK%20CHARGES").unwrap();
         assert_eq!((rpc.as_str(), parameters[0].1.as_str()), ("GetProduct", "BANK CHARGES"));
     }
 
     #[test]
     fn an_unknown_verb_or_path_leads_nowhere() {
-        assert!(find(Method::POST, "/v1/orders/7:explode").is_none());
-        assert!(find(Method::GET, "/v1/nonsense").is_none());
-        assert!(find(Method::GET, "/v1/orders/").is_none());
+        assert!(find(&Method::POST, "/v1/orders/7:explode").is_none());
+        assert!(find(&Method::GET, "/v1/nonsense").is_none());
+        assert!(find(&Method::GET, "/v1/orders/").is_none());
     }
 }
