@@ -1,0 +1,133 @@
+//! What can be asked about products, warehouses and stock without touching an aggregate.
+//! *Invariant:* everything follows from inventory's own log, whose events come in order; a batch is
+//! folded by key before it is written, so that a table costs one statement a batch, not one an event.
+
+pub(crate) mod movements;
+pub(crate) mod products;
+pub(crate) mod stock;
+pub(crate) mod warehouses;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nexus_es::heard::Heard;
+use nexus_es::views::{ViewError, ViewsConfig};
+use nexus_es::{Aggregate, work};
+
+use crate::SERVICE;
+
+/// Grows with every change of a table or of what is written to it.
+const VERSION: u32 = 1;
+
+/// Rows that one statement writes; PostgreSQL takes 65,535 parameters, SQLite 32,766.
+const ROWS_A_STATEMENT: usize = 200;
+
+/// What inventory's views are made from.
+pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
+    ViewsConfig {
+        service: SERVICE,
+        version: VERSION,
+        schema: SCHEMA,
+        directory,
+        views: vec![
+            Arc::new(products::Products),
+            Arc::new(warehouses::Warehouses),
+            Arc::new(stock::Stock),
+            Arc::new(work::ParkedView::new(SERVICE)),
+        ],
+    }
+}
+
+const SCHEMA: &str = "
+CREATE TABLE products (sku TEXT PRIMARY KEY, search TEXT NOT NULL, product BLOB NOT NULL);
+CREATE TABLE warehouses (warehouse TEXT PRIMARY KEY, priority BIGINT NOT NULL,
+    details BLOB NOT NULL);
+CREATE TABLE bins (warehouse TEXT NOT NULL, bin TEXT NOT NULL, pick_sequence BIGINT NOT NULL,
+    zone TEXT NOT NULL, PRIMARY KEY (warehouse, bin));
+CREATE INDEX bins_walk ON bins (warehouse, pick_sequence, bin);
+CREATE TABLE homes (warehouse TEXT NOT NULL, sku TEXT NOT NULL, bin TEXT NOT NULL,
+    PRIMARY KEY (warehouse, sku));
+CREATE TABLE stock (sku TEXT NOT NULL, warehouse TEXT NOT NULL, in_bins BIGINT NOT NULL,
+    held BIGINT NOT NULL, picked BIGINT NOT NULL, PRIMARY KEY (sku, warehouse));
+CREATE TABLE piles (warehouse TEXT NOT NULL, sku TEXT NOT NULL, bin TEXT NOT NULL,
+    lot TEXT NOT NULL, units BIGINT NOT NULL, allocated BIGINT NOT NULL,
+    PRIMARY KEY (warehouse, sku, bin, lot));
+CREATE INDEX piles_by_bin ON piles (warehouse, bin);
+CREATE TABLE movements (sku TEXT NOT NULL, position BIGINT NOT NULL, event_index BIGINT NOT NULL,
+    nth BIGINT NOT NULL, warehouse TEXT NOT NULL, at_ms BIGINT NOT NULL, kind TEXT NOT NULL,
+    units BIGINT NOT NULL, bin TEXT NOT NULL, to_bin TEXT NOT NULL, lot TEXT NOT NULL,
+    order_id TEXT NOT NULL, reason TEXT NOT NULL, receipt TEXT NOT NULL, event_id TEXT NOT NULL,
+    PRIMARY KEY (sku, position, event_index, nth));
+";
+
+/// An event of `A`; `None` when it is of another aggregate, or of a type that this version does not
+/// know.
+fn event_of<A: Aggregate>(heard: &Heard) -> Result<Option<A::Event>, ViewError> {
+    use nexus_es::BadEvent;
+    if heard.aggregate.category != A::CATEGORY {
+        return Ok(None);
+    }
+    match A::decode(&heard.payload) {
+        Ok(event) => Ok(Some(event)),
+        Err(BadEvent::Unknown { .. }) => Ok(None),
+        Err(BadEvent::Malformed { event_type, why }) => Err(ViewError::Event { event_type, why }),
+    }
+}
+
+/// `($1, $2), ($3, $4)`: placeholders of `rows` rows with `columns` columns, the first of them `$from`.
+fn placeholders(rows: usize, columns: usize, from: usize) -> String {
+    let row = |row: usize| {
+        let columns = (0..columns).map(|column| format!("${}", from + row * columns + column));
+        format!("({})", columns.collect::<Vec<_>>().join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// A count out of the database. Below zero is possible only in a damaged view; it shows as nothing.
+fn count(units: i64) -> u32 {
+    u32::try_from(units.max(0)).unwrap_or(u32::MAX)
+}
+
+/// A text as it is searched: lower case, Arabic letters and digits in one form, no vowel signs.
+pub(crate) fn folded(text: &str) -> String {
+    let fold = |c: char| match c {
+        'أ' | 'إ' | 'آ' | 'ٱ' => Some('ا'),
+        'ة' => Some('ه'),
+        'ى' => Some('ي'),
+        'ـ' | '\u{64b}'..='\u{652}' => None,
+        '٠'..='٩' | '۰'..='۹' => char::from_digit(u32::from(c) & 0xf, 10),
+        other => Some(other),
+    };
+    text.chars().filter_map(fold).flat_map(char::to_lowercase).collect()
+}
+
+/// `text` as a pattern that finds it anywhere, with `\` as the escape character.
+fn anywhere(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in folded(text).chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_placeholders_count_on() {
+        assert_eq!(placeholders(2, 3, 1), "($1, $2, $3), ($4, $5, $6)");
+        assert_eq!(placeholders(1, 2, 5), "($5, $6)");
+    }
+
+    #[test]
+    fn arabic_spellings_and_cases_are_found_alike() {
+        assert_eq!(folded("أَحْمَد ١٢٣"), folded("احمد 123"));
+        assert_eq!(folded("MUG ۷"), "mug 7");
+        assert_eq!(anywhere("50%_a"), "%50\\%\\_a%");
+    }
+}
