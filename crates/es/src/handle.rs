@@ -228,6 +228,12 @@ impl<A: Aggregate> Handler<A> {
         receiver.await.unwrap_or_else(|_| Err(HandleError::Panicked("reading".to_owned())))
     }
 
+    /// Drops what is known of aggregate `id`: the next command or read loads it from the log. For
+    /// readers who have heard of a commit of another replica that [`Self::read`] does not show.
+    pub fn forget(&self, id: &str) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).pop(id);
+    }
+
     fn slot(&self, aggregate: &AggregateId) -> Arc<Slot<A>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.get_or_insert_ref(aggregate.id.as_str(), || Arc::new(Slot::default())))

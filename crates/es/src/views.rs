@@ -265,7 +265,11 @@ async fn feed(
     waiters: &Arc<Waiters>,
 ) -> Result<Live, ViewError> {
     let stop = tasks.stopping().child_token();
-    let start = generation.positions().await?;
+    let mut start = generation.positions().await?;
+    for source in runner::sources(&config.views) {
+        // A log that was not read yet is followed all the same: waiting for it must wait.
+        start.advance(source, crate::Position::START);
+    }
     let (sender, positions) = watch::channel(start);
     let runner = runner::Runner {
         service: config.service,

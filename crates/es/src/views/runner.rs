@@ -37,7 +37,7 @@ pub(super) struct Runner {
 
 type Batch = Vec<(&'static str, Vec<Stored>)>;
 
-fn sources(views: &[Arc<dyn View>]) -> BTreeSet<&'static str> {
+pub(super) fn sources(views: &[Arc<dyn View>]) -> BTreeSet<&'static str> {
     views.iter().flat_map(|view| view.sources().iter().copied()).collect()
 }
 

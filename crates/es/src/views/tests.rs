@@ -1,1 +1,203 @@
+//! Views over the in-memory log: applying, waiting, rebuilding, setting poison aside.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::*;
+use crate::commit::{Actor, Cause, Commit, Entry, Payload};
+use crate::ids::{AggregateId, Version, new_id};
+use crate::log::Append;
+use crate::memory::MemoryLog;
+
+/// Counts events by type; refuses the type `thing.Poison`.
+struct Counts {
+    failures: AtomicU32,
+}
+
+#[async_trait]
+impl View for Counts {
+    fn name(&self) -> &'static str {
+        "counts"
+    }
+
+    fn sources(&self) -> &[&'static str] {
+        &["order"]
+    }
+
+    async fn apply(
+        &self,
+        tx: &mut AnyConnection,
+        heard: &[Heard],
+        changes: &mut Changes,
+    ) -> Result<(), ViewError> {
+        for heard in heard {
+            if heard.event_type() == "thing.Poison" {
+                self.failures.fetch_add(1, Ordering::SeqCst);
+                let event_type = heard.event_type().to_owned();
+                return Err(ViewError::Event { event_type, why: "made to fail".to_owned() });
+            }
+            sqlx::query(
+                "INSERT INTO counts (name, n) VALUES ($1, 1) \
+                 ON CONFLICT (name) DO UPDATE SET n = counts.n + 1",
+            )
+            .bind(heard.event_type().to_owned())
+            .execute(&mut *tx)
+            .await?;
+            changes.add(heard.event_type());
+        }
+        Ok(())
+    }
+}
+
+struct World {
+    log: MemoryLog,
+    views: Arc<Views>,
+    tasks: Tasks,
+    dir: tempfile::TempDir,
+}
+
+async fn start(log: &MemoryLog, dir: &tempfile::TempDir, tasks: &Tasks) -> Arc<Views> {
+    let config = ViewsConfig {
+        service: "order",
+        version: 1,
+        schema: "CREATE TABLE counts (name TEXT PRIMARY KEY, n BIGINT NOT NULL);",
+        directory: dir.path().to_owned(),
+        views: vec![Arc::new(Counts { failures: AtomicU32::new(0) })],
+    };
+    Views::start(config, Arc::new(log.clone()), tasks.clone()).await.unwrap()
+}
+
+impl World {
+    async fn new() -> Self {
+        let (log, tasks) = (MemoryLog::default(), Tasks::default());
+        let dir = tempfile::tempdir().unwrap();
+        let views = start(&log, &dir, &tasks).await;
+        Self { log, views, tasks, dir }
+    }
+
+    async fn append(&self, event_type: &str) -> Positions {
+        let aggregate = AggregateId::new("order", "thing", &new_id().to_string()).unwrap();
+        let cause = Cause {
+            occurred_at_ms: 1,
+            learned_at_ms: 1,
+            command_id: Uuid::from_u128(1),
+            request_hash: vec![],
+            story: "s".to_owned(),
+            causation_id: None,
+            actor: Actor::service("test"),
+            traceparent: String::new(),
+        };
+        let payload = Payload { event_type: event_type.to_owned(), schema: 1, bytes: vec![] };
+        let commit = Commit {
+            commit_id: new_id(),
+            aggregate: aggregate.clone(),
+            number: 1,
+            previous_sha256: vec![],
+            entries: vec![Entry { cause, events: vec![(new_id(), payload)] }],
+        };
+        let append = Append {
+            aggregate,
+            expected: Version::NONE,
+            commit_id: commit.commit_id,
+            bytes: commit.encode(),
+            traceparent: String::new(),
+        };
+        Positions::one("order", self.log.append(append).await.unwrap().position)
+    }
+
+    async fn count(&self, name: &str) -> i64 {
+        let row = sqlx::query("SELECT n FROM counts WHERE name = $1")
+            .bind(name.to_owned())
+            .fetch_optional(&self.views.pool())
+            .await
+            .unwrap();
+        row.map_or(0, |row| row.get(0))
+    }
+
+    async fn reach(&self, positions: &Positions) {
+        self.views.wait_for(positions, Duration::from_secs(10)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_appended_can_be_read_after_waiting_for_its_position() {
+    let world = World::new().await;
+    for expected in 1..=20 {
+        let position = world.append("thing.Made").await;
+        world.reach(&position).await;
+        assert_eq!(world.count("thing.Made").await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_position_that_never_comes_ends_the_wait_in_time() {
+    let world = World::new().await;
+    let never = Positions::parse("order:99").unwrap();
+    let waited = world.views.wait_for(&never, Duration::from_millis(50)).await;
+    assert!(matches!(waited, Err(WaitError::Behind { .. })));
+}
+
+#[tokio::test]
+async fn a_rebuilt_database_is_equal_and_takes_the_place_of_the_live_one() {
+    let world = World::new().await;
+    for _ in 0..50 {
+        world.append("thing.Made").await;
+    }
+    let last = world.append("thing.Moved").await;
+    world.reach(&last).await;
+    let live = world.views.content_hash().await.unwrap();
+    world.views.rebuild().await.unwrap();
+    assert_eq!(world.views.content_hash().await.unwrap(), live);
+    let next = world.append("thing.Made").await;
+    world.reach(&next).await;
+    assert_eq!(world.count("thing.Made").await, 51);
+    assert_ne!(world.views.content_hash().await.unwrap(), live);
+    let databases = std::fs::read_dir(world.dir.path()).unwrap();
+    let names = databases.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.ends_with(".db")).collect::<Vec<_>>(), ["order-v1-2.db"]);
+}
+
+#[tokio::test]
+async fn a_restarted_view_goes_on_where_it_stood() {
+    let world = World::new().await;
+    let first = world.append("thing.Made").await;
+    world.reach(&first).await;
+    assert!(world.tasks.shut_down(Duration::from_secs(10)).await);
+    let second = world.append("thing.Made").await;
+    let (tasks, log) = (Tasks::default(), world.log.clone());
+    let views = start(&log, &world.dir, &tasks).await;
+    views.wait_for(&second, Duration::from_secs(10)).await.unwrap();
+    let restarted = World { views, tasks, ..world };
+    assert_eq!(restarted.count("thing.Made").await, 2);
+}
+
+#[tokio::test]
+async fn a_poisonous_commit_is_set_aside_and_blocks_no_other() {
+    let world = World::new().await;
+    world.append("thing.Made").await;
+    world.append("thing.Poison").await;
+    let last = world.append("thing.Made").await;
+    world.reach(&last).await;
+    assert_eq!(world.count("thing.Made").await, 2);
+    let row = sqlx::query("SELECT COUNT(*) FROM view_poison").fetch_one(&world.views.pool()).await;
+    assert_eq!(row.unwrap().get::<i64, _>(0), 1);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_row_is_woken_by_its_change() {
+    let world = Arc::new(World::new().await);
+    let waiting = {
+        let world = Arc::clone(&world);
+        async move {
+            let check = || async {
+                let n = world.count("thing.Made").await;
+                Ok::<_, WaitError>((n > 0).then_some(n))
+            };
+            world.views.until("thing.Made", Duration::from_secs(10), check).await.unwrap()
+        }
+    };
+    let (found, _) = tokio::join!(waiting, world.append("thing.Made"));
+    assert_eq!(found, Some(1));
+}
