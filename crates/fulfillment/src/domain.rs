@@ -23,9 +23,7 @@ pub(crate) struct Dimensions {
 }
 
 /// Units by SKU, each SKU once, none with zero units.
-pub(crate) fn by_sku<'a>(
-    all: impl IntoIterator<Item = (&'a str, u32)>,
-) -> BTreeMap<&'a str, u32> {
+pub(crate) fn by_sku<'a>(all: impl IntoIterator<Item = (&'a str, u32)>) -> BTreeMap<&'a str, u32> {
     let mut sums = BTreeMap::new();
     for (sku, units) in all.into_iter().filter(|(_, units)| *units > 0) {
         let sum = sums.entry(sku).or_insert(0_u32);

@@ -13,11 +13,7 @@ use crate::domain::{Dimensions, SkuUnits};
 const SCHEMA: u32 = 1;
 
 fn payload(event_type: &str, message: &impl Message) -> Payload {
-    Payload {
-        event_type: event_type.to_owned(),
-        schema: SCHEMA,
-        bytes: message.encode_to_vec(),
-    }
+    Payload { event_type: event_type.to_owned(), schema: SCHEMA, bytes: message.encode_to_vec() }
 }
 
 fn message<M: Message + Default>(payload: &Payload) -> Result<M, BadEvent> {

@@ -10,15 +10,36 @@ use super::{Dimensions, SkuUnits, by_sku};
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     Open(Opened),
-    List { pick_list_id: String },
-    Unlist { pick_list_id: String, reason: String },
+    List {
+        pick_list_id: String,
+    },
+    Unlist {
+        pick_list_id: String,
+        reason: String,
+    },
     /// The ledger has booked what the picker took: units by order line.
-    RecordPick { pick_list_id: String, taken: Vec<(String, u32)> },
+    RecordPick {
+        pick_list_id: String,
+        taken: Vec<(String, u32)>,
+    },
     /// The ledger refused to book it.
-    DisputePick { pick_list_id: String, reason: String, taken: Vec<(String, u32)> },
-    Pack { parcels: Vec<Parcel> },
-    HandOver { parcel_id: String, shipment_id: String },
-    Withdraw { order_id: String, reason: String, to_put_back: Vec<SkuUnits> },
+    DisputePick {
+        pick_list_id: String,
+        reason: String,
+        taken: Vec<(String, u32)>,
+    },
+    Pack {
+        parcels: Vec<Parcel>,
+    },
+    HandOver {
+        parcel_id: String,
+        shipment_id: String,
+    },
+    Withdraw {
+        order_id: String,
+        reason: String,
+        to_put_back: Vec<SkuUnits>,
+    },
 }
 
 /// What happened to it.
@@ -41,8 +62,6 @@ pub(crate) enum Refusal {
     NotOpened,
     #[error("its goods already stand on pick list {pick_list_id}")]
     ListedElsewhere { pick_list_id: String },
-    #[error("it stands on no pick list")]
-    NotListed,
     #[error("it is {0}")]
     Past(Stage),
     #[error("the ledger disputes what was picked: {reason}")]
@@ -134,6 +153,7 @@ pub(crate) struct Fulfillment {
     /// The list it stands on, or stood on when it was picked.
     pub(crate) pick_list_id: String,
     pub(crate) dispute: Option<String>,
+    /// What was picked; while there is a dispute, what the picker says.
     pub(crate) picked: Vec<PickedLine>,
     pub(crate) parcels: Vec<Parcel>,
     handed_over: Vec<String>,
@@ -184,7 +204,10 @@ impl Decider for Fulfillment {
                 self.dispute = None;
                 self.picked.clone_from(lines);
             }
-            Event::PickDisputed { reason, .. } => self.dispute = Some(reason.clone()),
+            Event::PickDisputed { reason, lines, .. } => {
+                self.dispute = Some(reason.clone());
+                self.picked.clone_from(lines);
+            }
             Event::Packed { parcels, .. } => {
                 self.stage = Stage::Packed;
                 self.parcels.clone_from(parcels);
@@ -338,9 +361,8 @@ impl Fulfillment {
         let mut skus: Vec<&str> = picked.keys().chain(packed.keys()).copied().collect();
         skus.sort_unstable();
         skus.dedup();
-        let of = |sums: &std::collections::BTreeMap<&str, u32>, sku| {
-            sums.get(sku).copied().unwrap_or(0)
-        };
+        let of =
+            |sums: &std::collections::BTreeMap<&str, u32>, sku| sums.get(sku).copied().unwrap_or(0);
         let all = skus.into_iter().map(|sku| Difference {
             sku: sku.to_owned(),
             picked: of(&picked, sku),

@@ -18,16 +18,37 @@ pub(crate) use walk::{Place, Wanted, walk};
 /// What is asked of a pick list.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    Generate { warehouse: String, lines: Vec<Line>, parts: Vec<Part> },
-    Assign { picker: String },
+    Generate {
+        warehouse: String,
+        lines: Vec<Line>,
+        parts: Vec<Part>,
+    },
+    Assign {
+        picker: String,
+    },
     /// `picker` walks unless the list is assigned to another one.
-    Start { picker: String },
+    Start {
+        picker: String,
+    },
     Scan(Scan),
-    ReportShort { line_id: String, found: u32, reason: String, picker: String, now_ms: i64 },
-    Complete { picker: String },
-    Cancel { reason: String },
+    ReportShort {
+        line_id: String,
+        found: u32,
+        reason: String,
+        picker: String,
+        now_ms: i64,
+    },
+    Complete {
+        picker: String,
+    },
+    Cancel {
+        reason: String,
+    },
     /// The fulfilment's units leave the list.
-    WithdrawPart { fulfillment_id: String, reason: String },
+    WithdrawPart {
+        fulfillment_id: String,
+        reason: String,
+    },
 }
 
 /// What happened to it.
@@ -295,6 +316,12 @@ impl LineState {
     }
 }
 
+/// What stays picked and missing on a line that has only `units` left to pick.
+pub(crate) fn kept(units: u32, picked: u32, short: u32) -> (u32, u32) {
+    let picked = picked.min(units);
+    (picked, short.min(units - picked))
+}
+
 impl PickList {
     /// The fulfilments that are still on it.
     pub(crate) fn live_parts(&self) -> impl Iterator<Item = &Part> {
@@ -309,14 +336,6 @@ impl PickList {
     /// The result of a scan that was seen.
     pub(crate) fn outcome(&self, scan_id: &str) -> Option<&Outcome> {
         self.scans.get(scan_id)
-    }
-
-    /// The article that one of the list's barcodes names, with the units of the pack.
-    pub(crate) fn article_of(&self, barcode: &str) -> Option<(&str, u32)> {
-        self.lines.iter().find_map(|line| {
-            let known = line.line.barcodes.iter().find(|(code, _)| code == barcode);
-            known.map(|(_, units)| (line.line.place.sku.as_str(), *units))
-        })
     }
 
     pub(crate) fn line(&self, line_id: &str) -> Option<&LineState> {
@@ -495,13 +514,13 @@ impl PickList {
             if line.line.units == before {
                 continue;
             }
-            let kept = line.picked.min(line.line.units);
-            surplus.push((line.line.place.sku.clone(), line.picked - kept));
-            line.picked = kept;
-            line.short = line.short.min(line.line.units - kept);
+            let before = line.picked;
+            (line.picked, line.short) = kept(line.line.units, line.picked, line.short);
+            surplus.push((line.line.place.sku.clone(), before - line.picked));
         }
         let surplus = by_sku(surplus.iter().map(|(sku, units)| (sku.as_str(), *units)));
-        let surplus = surplus.into_iter().map(|(sku, units)| SkuUnits { sku: sku.to_owned(), units });
+        let surplus =
+            surplus.into_iter().map(|(sku, units)| SkuUnits { sku: sku.to_owned(), units });
         self.withdrawn.insert(fulfillment_id.to_owned(), surplus.collect());
     }
 }

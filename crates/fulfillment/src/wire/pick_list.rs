@@ -114,11 +114,7 @@ impl Aggregate for PickList {
     }
 }
 
-fn generated_to_proto(
-    warehouse: &str,
-    lines: &[Line],
-    parts: &[Part],
-) -> proto::PickListGenerated {
+fn generated_to_proto(warehouse: &str, lines: &[Line], parts: &[Part]) -> proto::PickListGenerated {
     let lines = lines.iter().map(|line| proto::GeneratedLine {
         line_id: line.line_id.clone(),
         bin: line.place.bin.clone(),

@@ -16,12 +16,7 @@ fn opened() -> Event {
 }
 
 fn line(line_id: &str, sku: &str, units: u32) -> OrderLine {
-    OrderLine {
-        line_id: line_id.to_owned(),
-        sku: sku.to_owned(),
-        name: sku.to_lowercase(),
-        units,
-    }
+    OrderLine { line_id: line_id.to_owned(), sku: sku.to_owned(), name: sku.to_lowercase(), units }
 }
 
 fn listed(pick_list_id: &str) -> Event {
@@ -63,7 +58,8 @@ fn picked(units: [u32; 3]) -> Event {
 }
 
 fn parcel(parcel_id: &str, contents: &[(&str, u32)]) -> Parcel {
-    let contents = contents.iter().map(|(sku, units)| SkuUnits { sku: (*sku).to_owned(), units: *units });
+    let contents =
+        contents.iter().map(|(sku, units)| SkuUnits { sku: (*sku).to_owned(), units: *units });
     Parcel {
         parcel_id: parcel_id.to_owned(),
         box_type: String::new(),
@@ -102,7 +98,8 @@ fn goods_stand_on_one_list_at_a_time() {
 
 #[test]
 fn a_cancelled_list_makes_them_ready_again() {
-    let unlist = |id: &str| Command::Unlist { pick_list_id: id.to_owned(), reason: "rain".to_owned() };
+    let unlist =
+        |id: &str| Command::Unlist { pick_list_id: id.to_owned(), reason: "rain".to_owned() };
     let unlisted = Event::Unlisted {
         pick_list_id: "walk".to_owned(),
         order_id: "mona".to_owned(),
@@ -194,7 +191,9 @@ fn goods_that_are_not_picked_cannot_be_packed() {
     given::<Fulfillment>([opened(), listed("walk")])
         .when(&Command::Pack { parcels: vec![parcel("p1", &[("MUG", 4)])] })
         .then_refused(Refusal::Past(Stage::Listed));
-    given::<Fulfillment>([]).when(&Command::Pack { parcels: vec![] }).then_refused(Refusal::NotOpened);
+    given::<Fulfillment>([])
+        .when(&Command::Pack { parcels: vec![] })
+        .then_refused(Refusal::NotOpened);
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Decides what a scan means. Every scan gets exactly one of nine results, and all are recorded.
 
-use super::{
-    Event, Expected, LineState, PickList, ScanRefused, Scanned, Status,
-};
+use super::{Event, Expected, LineState, PickList, ScanRefused, Scanned, Status};
 
 /// How long a line stays a picker's after a scan.
 const LEASE_MS: i64 = 15 * 60 * 1000;

@@ -64,7 +64,9 @@ fn scan(scan_id: &str, bin: &str, item: Option<Item>) -> Command {
 }
 
 fn scan_by(picker: &str, scan_id: &str, bin: &str, item: Option<Item>, now_ms: i64) -> Command {
-    let barcode = item.as_ref().map_or_else(|| "???".to_owned(), |item| format!("{}-{}", item.sku, item.units));
+    let barcode = item
+        .as_ref()
+        .map_or_else(|| "???".to_owned(), |item| format!("{}-{}", item.sku, item.units));
     Command::Scan(Scan {
         scan_id: scan_id.to_owned(),
         bin: bin.to_owned(),
@@ -127,11 +129,8 @@ fn a_right_scan_starts_the_walk_leases_the_line_and_counts() {
             leased_until_ms: lease,
         })
     };
-    let leased = Event::LineLeased {
-        line_id: "L1".to_owned(),
-        picker: "nour".to_owned(),
-        until_ms: lease,
-    };
+    let leased =
+        Event::LineLeased { line_id: "L1".to_owned(), picker: "nour".to_owned(), until_ms: lease };
     given::<PickList>([generated()])
         .when(&scan("s1", "A-1", item("MUG", 1)))
         .then([Event::Started { picker: "nour".to_owned() }, leased, scanned("s1")])
@@ -298,7 +297,8 @@ fn the_last_orders_are_short_first() {
 
 #[test]
 fn a_short_line_takes_what_was_found_and_no_more() {
-    let found_two = [short("L1", 2), scan("s1", "", item("MUG", 2)), scan("s2", "", item("MUG", 1))];
+    let found_two =
+        [short("L1", 2), scan("s1", "", item("MUG", 2)), scan("s2", "", item("MUG", 1))];
     assert_eq!(result(&found_two, "s1").0, ScanResult::Accepted);
     assert_eq!(result(&found_two, "s2").0, ScanResult::LineComplete);
 }
@@ -365,20 +365,22 @@ fn lines_follow_the_walk_and_merge_what_several_orders_want() {
     let mug_far = place("B", 1, "B-1", "MUG", "");
     let tea = place("A", 1, "A-1", "TEA", "");
     let lines = walk(&[
-        wanted(&[("m1", "MUG", 2), ("m2", "MUG", 1), ("m3", "TEA", 1)], &[
-            (mug_far.clone(), 1),
-            (mug_near.clone(), 2),
-            (tea.clone(), 1),
-        ]),
+        wanted(
+            &[("m1", "MUG", 2), ("m2", "MUG", 1), ("m3", "TEA", 1)],
+            &[(mug_far.clone(), 1), (mug_near.clone(), 2), (tea.clone(), 1)],
+        ),
         wanted(&[("a1", "MUG", 4)], &[(mug_near.clone(), 4)]),
     ]);
     let shown: Vec<_> =
         lines.iter().map(|l| (l.line_id.as_str(), &l.place, l.units, l.split.clone())).collect();
-    assert_eq!(shown, [
-        ("L0001", &tea, 1, vec![share(0, "m3", 1)]),
-        ("L0002", &mug_near, 6, vec![share(0, "m1", 2), share(1, "a1", 4)]),
-        ("L0003", &mug_far, 1, vec![share(0, "m2", 1)]),
-    ]);
+    assert_eq!(
+        shown,
+        [
+            ("L0001", &tea, 1, vec![share(0, "m3", 1)]),
+            ("L0002", &mug_near, 6, vec![share(0, "m1", 2), share(1, "a1", 4)]),
+            ("L0003", &mug_far, 1, vec![share(0, "m2", 1)]),
+        ]
+    );
 }
 
 /// The events that these commands lead to, from the list's beginning.

@@ -27,8 +27,11 @@ pub(crate) struct Wanted {
 pub(crate) fn walk(wanted: &[Wanted]) -> Vec<Line> {
     let mut lines: BTreeMap<&Place, Vec<Split>> = BTreeMap::new();
     for (part, wanted) in wanted.iter().enumerate() {
-        let mut open: Vec<(&str, &str, u32)> =
-            wanted.lines.iter().map(|(id, sku, units)| (id.as_str(), sku.as_str(), *units)).collect();
+        let mut open: Vec<(&str, &str, u32)> = wanted
+            .lines
+            .iter()
+            .map(|(id, sku, units)| (id.as_str(), sku.as_str(), *units))
+            .collect();
         let mut places: Vec<&(Place, u32)> = wanted.places.iter().collect();
         places.sort_unstable();
         for (place, units) in places {
