@@ -8,6 +8,7 @@ mod truncate;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -51,6 +52,20 @@ struct Shared {
     /// `None`: another process writes, if any does.
     feeds: Option<Feeds>,
     stopped: Stopped,
+    written: Written,
+}
+
+/// What was written since the log was opened.
+#[derive(Clone, Debug, Default)]
+struct Written(Arc<(AtomicU64, AtomicU64)>);
+
+impl Written {
+    /// One group is one statement, and one sync.
+    fn add_group(&self, commits: usize) {
+        let (all, groups) = &*self.0;
+        all.fetch_add(u64::try_from(commits).unwrap_or(u64::MAX), Ordering::Relaxed);
+        groups.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Why the log takes no commits any more; empty while it does.
@@ -109,9 +124,16 @@ impl SqliteLog {
         let feeds = Feeds::new(heads);
         let stopped = Stopped::default();
         let truncation = Truncation::start(&options, tasks, &stopped).await.map_err(failed)?;
-        let shared = Shared { readers, feeds: Some(feeds.clone()), stopped: stopped.clone() };
+        let written = Written::default();
+        let shared = Shared {
+            readers,
+            feeds: Some(feeds.clone()),
+            stopped: stopped.clone(),
+            written: written.clone(),
+        };
         let (writer, requests) = mpsc::channel(QUEUE);
-        Writer::new(connection, last, feeds, stopped, truncation).start(requests, tasks, lock);
+        Writer::new(connection, last, feeds, stopped, truncation, written)
+            .start(requests, tasks, lock);
         Ok(Self { shared: Arc::new(shared), writer: Some(writer) })
     }
 
@@ -128,8 +150,16 @@ impl SqliteLog {
             return Err(Error::Missing { dir: dir.to_owned() });
         }
         drop(connection);
-        let shared = Shared { readers, feeds: None, stopped: Stopped::default() };
+        let (stopped, written) = Default::default();
+        let shared = Shared { readers, feeds: None, stopped, written };
         Ok(Self { shared: Arc::new(shared), writer: None })
+    }
+
+    /// Commits and syncs since the log was opened: their quotient is what grouping brings.
+    #[must_use]
+    pub fn written(&self) -> (u64, u64) {
+        let (commits, groups) = &*self.shared.written.0;
+        (commits.load(Ordering::Relaxed), groups.load(Ordering::Relaxed))
     }
 
     /// The services that have commits here.

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::feed::Feeds;
 use super::rows::{self, MAX_ROWS, Placed};
 use super::truncate::{self, Truncation};
-use super::{Refused, Stopped};
+use super::{Refused, Stopped, Written};
 use crate::database::{SQLITE_BUSY, SQLITE_FULL, SQLITE_LOCKED, code};
 use crate::directory::Lock;
 
@@ -53,6 +53,7 @@ pub(super) struct Writer {
     feeds: Feeds,
     stopped: Stopped,
     truncation: Truncation,
+    written: Written,
 }
 
 impl Writer {
@@ -62,9 +63,10 @@ impl Writer {
         feeds: Feeds,
         stopped: Stopped,
         truncation: Truncation,
+        written: Written,
     ) -> Self {
         let versions = LruCache::new(REMEMBERED);
-        Self { connection, last, versions, feeds, stopped, truncation }
+        Self { connection, last, versions, feeds, stopped, truncation, written }
     }
 
     /// Writes until nobody is left who could append, or `tasks` are asked to stop; what was handed
@@ -181,6 +183,7 @@ impl Writer {
             return Ok(HashSet::new());
         };
         let stored = rows::insert(&mut self.connection, &placed).await?;
+        self.written.add_group(placed.len());
         if usize::try_from(stored) == Ok(placed.len()) {
             return Ok(placed.iter().map(|placed| placed.position).collect());
         }

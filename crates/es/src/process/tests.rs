@@ -70,11 +70,14 @@ impl Process for Tell {
     }
 }
 
+/// Where an aggregate ends: commit number, version, hash of the last commit.
+type End = (u64, Version, Vec<u8>);
+
 struct World {
     log: MemoryLog,
     ground: Ground,
     target: Arc<Target>,
-    ends: Mutex<HashMap<String, (u64, Version, Vec<u8>)>>,
+    ends: Mutex<HashMap<String, End>>,
     dir: tempfile::TempDir,
 }
 
