@@ -1,0 +1,84 @@
+//! Orders and contacts: the commercial side, from created to delivered.
+//!
+//! Owns what was agreed with a customer and who the customer is. Asks inventory to hold stock, and
+//! follows what fulfillment and shipping report, so that an order always shows how far it is.
+
+mod config;
+mod domain;
+mod grpc;
+mod history;
+mod numbers;
+mod personal;
+mod phone;
+mod processes;
+mod views;
+mod wire;
+
+use std::sync::Arc;
+
+use nexus_es::views::{ViewError, Views};
+use nexus_es::{Handler, process};
+use nexus_proto::order::v1::order_service_server::OrderServiceServer;
+use nexus_runtime::channels::MAX_MESSAGE;
+use nexus_runtime::{Ports, Running};
+use tonic::service::RoutesBuilder;
+
+pub use config::Config;
+
+use grpc::{Api, Rules};
+use history::History;
+use numbers::Numbers;
+use processes::cancel_order::CancelOrder;
+use processes::confirm_order::ConfirmOrder;
+use processes::follow_order::FollowOrder;
+use wire::SERVICE;
+
+/// Why the service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The read models cannot be opened.
+    #[error("the views of order cannot be opened")]
+    Views(#[from] ViewError),
+    /// No phone can be read with this setting.
+    #[error("\"{0}\" is no country")]
+    Country(String),
+}
+
+/// Starts views and processes, and adds the gRPC service to `routes`.
+///
+/// # Errors
+/// [`Error`] when the views cannot be opened or a setting is wrong.
+pub async fn run(
+    ports: Ports,
+    config: Config,
+    routes: &mut RoutesBuilder,
+) -> Result<Running, Error> {
+    let country = config.country.parse().map_err(|_| Error::Country(config.country.clone()))?;
+    let views_config = views::config(ports.views_dir.clone(), &ports.vault);
+    let views = Views::start(views_config, Arc::clone(&ports.log), ports.tasks.clone()).await?;
+
+    let orders = Handler::new(Arc::clone(&ports.log));
+    let confirm =
+        ConfirmOrder::new(orders.clone(), ports.channels.clone(), config.confirm_deadline_ms);
+    let cancel = CancelOrder::new(orders.clone(), ports.channels.clone());
+    process::start(Arc::new(confirm), ports.ground(SERVICE, &views));
+    process::start(Arc::new(cancel), ports.ground(SERVICE, &views));
+    process::start(Arc::new(FollowOrder::new(orders.clone())), ports.ground(SERVICE, &views));
+
+    let series = Handler::new(Arc::clone(&ports.log));
+    let api = Api {
+        orders,
+        contacts: Handler::new(Arc::clone(&ports.log)),
+        claims: Handler::new(Arc::clone(&ports.log)),
+        numbers: Numbers::new(series, config.number_prefix, config.number_block),
+        views: Arc::clone(&views),
+        vault: Arc::clone(&ports.vault),
+        history: History { log: Arc::clone(&ports.log), vault: Arc::clone(&ports.vault) },
+        channels: ports.channels.clone(),
+        rules: Rules { country, country_code: config.country, language: config.language },
+        phone_key: ports.secrets.key("phone claim"),
+        claiming: (0..256).map(|_| tokio::sync::Mutex::default()).collect(),
+    };
+    routes.add_service(OrderServiceServer::new(api).max_decoding_message_size(MAX_MESSAGE));
+    Ok(Running { service: SERVICE, views })
+}

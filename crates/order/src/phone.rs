@@ -1,0 +1,85 @@
+//! Phones in any spelling, as E.164, and the keyed hash that names them in the log.
+
+use aws_lc_rs::hmac;
+use phonenumber::country;
+
+/// Whose national spellings are understood.
+pub(crate) type Country = country::Id;
+
+#[cfg(test)]
+pub(crate) const EGYPT: Country = country::EG;
+
+/// Why a text is no phone.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a phone number: write it like \"+20 100 123 4567\" or \"01001234567\"")]
+pub(crate) struct NoPhone;
+
+/// The Western digit for an Arabic-Indic or Persian one, or for itself.
+pub(crate) fn western_digit(letter: char) -> Option<char> {
+    let value = match letter {
+        '0'..='9' => return Some(letter),
+        '\u{0660}'..='\u{0669}' => u32::from(letter) - 0x0660,
+        '\u{06F0}'..='\u{06F9}' => u32::from(letter) - 0x06F0,
+        _ => return None,
+    };
+    char::from_digit(value, 10)
+}
+
+/// `text` as E.164 with `+`; national spellings are read as of `country`.
+pub(crate) fn parse(text: &str, country: Country) -> Result<String, NoPhone> {
+    let plain: String = text
+        .trim()
+        .chars()
+        // Marks of writing direction come along when numbers are copied out of Arabic text.
+        .filter(|c| !matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'))
+        .map(|c| western_digit(c).unwrap_or(if c == '\u{FF0B}' { '+' } else { c }))
+        .collect();
+    let allowed = |c: char| c.is_ascii_digit() || "+-().\u{a0} /".contains(c);
+    if plain.len() > 40 || !plain.chars().all(allowed) {
+        return Err(NoPhone);
+    }
+    let spelled = match plain.strip_prefix("00") {
+        Some(international) => format!("+{international}"),
+        None => plain,
+    };
+    let number = phonenumber::parse(Some(country), &spelled).map_err(|_| NoPhone)?;
+    if !number.is_valid() {
+        return Err(NoPhone);
+    }
+    Ok(number.format().mode(phonenumber::Mode::E164).to_string())
+}
+
+/// The keyed hash of a phone: what the log knows it by.
+pub(crate) fn hmac(key: &hmac::Key, e164: &str) -> Vec<u8> {
+    hmac::sign(key, e164.as_bytes()).as_ref().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_spellings_of_a_phone_are_one_number() {
+        for spelling in [
+            "+201001234567",
+            "01001234567",
+            "0100 123 4567",
+            "(0100) 123-4567",
+            "00201001234567",
+            "٠١٠٠١٢٣٤٥٦٧",
+            "+٢٠ ١٠٠ ١٢٣ ٤٥٦٧",
+            "۰۱۰۰۱۲۳۴۵۶۷",
+            "\u{202A}+20 100 123 4567\u{202C}",
+        ] {
+            assert_eq!(parse(spelling, EGYPT).as_deref(), Ok("+201001234567"), "{spelling}");
+        }
+        assert_eq!(parse("+971 50 123 4567", EGYPT).as_deref(), Ok("+971501234567"));
+    }
+
+    #[test]
+    fn what_is_no_phone_is_refused() {
+        for text in ["", "12", "hello", "0100123456789012", "+20 1", "01001234567 ext. 5"] {
+            assert_eq!(parse(text, EGYPT), Err(NoPhone), "{text}");
+        }
+    }
+}

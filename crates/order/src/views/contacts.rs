@@ -1,0 +1,180 @@
+//! Contacts as they are read: what is known of them, and the consents with their times.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use nexus_es::seal::Vault;
+use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::{Aggregate, Decider, Heard};
+use nexus_proto::common::v1::Consent;
+use nexus_proto::order::v1::{Contact as Resource, ContactProfile};
+use nexus_runtime::time::rfc3339;
+use prost::Message;
+use sqlx::{AnyConnection, AnyPool, Row};
+
+use super::sql::{self, Value};
+use crate::domain;
+use crate::domain::contact::{Card, Contact, Event};
+use crate::personal;
+use crate::wire::SERVICE;
+
+pub(crate) struct ContactsView {
+    vault: Arc<Vault>,
+}
+
+impl ContactsView {
+    pub(crate) fn new(vault: Arc<Vault>) -> Self {
+        Self { vault }
+    }
+}
+
+/// Takes an event into the resource without its person: a pure fold.
+pub(crate) fn take_in(contact: &mut Resource, heard: &Heard, event: &Event) {
+    let at = rfc3339(heard.cause.occurred_at_ms);
+    let card = |contact: &mut Resource, card: &Card| {
+        contact.external_reference.clone_from(&card.external_reference);
+        contact.language.clone_from(&card.language);
+    };
+    match event {
+        Event::Registered { card: registered, consents } => {
+            contact.contact_id.clone_from(&heard.aggregate.id);
+            contact.created_at.clone_from(&at);
+            card(contact, registered);
+            for said in consents {
+                record(contact, said, &at);
+            }
+        }
+        Event::Amended { card: amended, .. } => card(contact, amended),
+        Event::ConsentRecorded(said) => record(contact, said, &at),
+        Event::Erased { .. } => {
+            contact.erased = true;
+            contact.external_reference.clear();
+            contact.consents.clear();
+        }
+    }
+    contact.updated_at = at;
+}
+
+fn record(contact: &mut Resource, said: &domain::Consent, at: &str) {
+    contact.consents.retain(|known| known.channel != said.channel);
+    contact.consents.push(Consent {
+        channel: said.channel.clone(),
+        granted: said.granted,
+        source: said.source.clone(),
+        recorded_at: at.to_owned(),
+    });
+}
+
+/// Adds the person to the resource.
+pub(crate) fn with_person(mut contact: Resource, person: Option<ContactProfile>) -> Resource {
+    if let Some(person) = person {
+        contact.name = person.name;
+        contact.phone = person.phone;
+        contact.email = person.email;
+        contact.addresses = person.addresses;
+    }
+    contact
+}
+
+pub(crate) fn card_of(event: &Event) -> Option<&Card> {
+    match event {
+        Event::Registered { card, .. } | Event::Amended { card, .. } => Some(card),
+        Event::ConsentRecorded(_) | Event::Erased { .. } => None,
+    }
+}
+
+#[async_trait]
+impl View for ContactsView {
+    fn name(&self) -> &'static str {
+        "contacts"
+    }
+
+    fn sources(&self) -> &[&'static str] {
+        &[SERVICE]
+    }
+
+    async fn apply(
+        &self,
+        tx: &mut AnyConnection,
+        heard: &[Heard],
+        changes: &mut Changes,
+    ) -> Result<(), ViewError> {
+        let mut documents: BTreeMap<String, Resource> = BTreeMap::new();
+        let mut persons = BTreeMap::new();
+        let mut erased = BTreeSet::new();
+        for heard in heard.iter().filter(|heard| heard.aggregate.category == Contact::CATEGORY) {
+            let id = heard.aggregate.id.as_str();
+            let event = Contact::decode(&heard.payload).map_err(|error| ViewError::Event {
+                event_type: heard.event_type().to_owned(),
+                why: error.to_string(),
+            })?;
+            if heard.number > 1 && !documents.contains_key(id) {
+                let stored = stored(tx, id).await?;
+                documents.insert(id.to_owned(), stored);
+            }
+            take_in(documents.entry(id.to_owned()).or_default(), heard, &event);
+            if let Some(card) = card_of(&event) {
+                let opened = personal::open_profile(&self.vault, &card.profile).await;
+                let opened = opened.map_err(|error| ViewError::Port(error.to_string()))?;
+                persons.extend(opened.map(|person| (id.to_owned(), person)));
+            }
+            if matches!(event, Event::Erased { .. }) {
+                erased.insert(id.to_owned());
+                persons.remove(id);
+            }
+            changes.add(format!("contact:{id}"));
+        }
+        write(tx, documents, persons, erased).await
+    }
+}
+
+async fn stored(tx: &mut AnyConnection, id: &str) -> Result<Resource, ViewError> {
+    let row = sqlx::query("SELECT document FROM contacts WHERE contact_id = $1")
+        .bind(id.to_owned())
+        .fetch_optional(tx)
+        .await?;
+    let bytes: Vec<u8> = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+    Resource::decode(bytes.as_slice())
+        .map_err(|error| ViewError::Port(format!("a contact's row does not decode: {error}")))
+}
+
+async fn write(
+    tx: &mut AnyConnection,
+    documents: BTreeMap<String, Resource>,
+    persons: BTreeMap<String, ContactProfile>,
+    erased: BTreeSet<String>,
+) -> Result<(), ViewError> {
+    let row = |id: String, bytes: Vec<u8>| vec![Value::Text(id), Value::Bytes(bytes)];
+    let rows = documents.into_iter().map(|(id, document)| row(id, document.encode_to_vec()));
+    let conflict = "ON CONFLICT (contact_id) DO UPDATE SET document = excluded.document";
+    sql::insert(tx, "contacts (contact_id, document)", 2, conflict, rows.collect()).await?;
+    let rows = persons.into_iter().map(|(id, person)| row(id, person.encode_to_vec()));
+    let conflict = "ON CONFLICT (contact_id) DO UPDATE SET person = excluded.person";
+    sql::insert(tx, "contact_persons (contact_id, person)", 2, conflict, rows.collect()).await?;
+    for id in erased {
+        sqlx::query("DELETE FROM contact_persons WHERE contact_id = $1")
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The contact with this id.
+pub(crate) async fn by_id(pool: &AnyPool, id: &str) -> Result<Option<Resource>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT c.document, p.person FROM contacts c \
+         LEFT JOIN contact_persons p ON p.contact_id = c.contact_id WHERE c.contact_id = $1",
+    )
+    .bind(id.to_owned())
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let undecodable = |error: prost::DecodeError| sqlx::Error::Decode(Box::new(error));
+    let document: Vec<u8> = row.try_get(0)?;
+    let person: Option<Vec<u8>> = row.try_get(1)?;
+    let person = person.map(|bytes| ContactProfile::decode(bytes.as_slice())).transpose();
+    let contact = Resource::decode(document.as_slice()).map_err(undecodable)?;
+    Ok(Some(with_person(contact, person.map_err(undecodable)?)))
+}
