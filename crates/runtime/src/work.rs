@@ -1,6 +1,7 @@
-//! Parked work over gRPC: of one service in its own process, of all in `nexus up`.
+//! Parked work and rebuilds over gRPC: of one service in its own process, of all in `nexus up`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use nexus_es::log::EventLog;
 use nexus_es::work::{self, Command, Parked, Refusal, WorkItem};
@@ -157,6 +158,31 @@ impl WorkService for Work {
         let cause = caller.cause("SkipParked", &asked);
         let command = Command::Skip { reason: asked.reason };
         self.decide(&caller, &asked.id, cause, command, "skipped").await
+    }
+
+    async fn rebuild_views(
+        &self,
+        request: Request<proto::RebuildViewsRequest>,
+    ) -> Result<Response<proto::RebuildViewsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        if !caller.actor.roles.iter().any(|role| role == "admin" || role == "service") {
+            return Err(Status::permission_denied("only an admin may rebuild read models"));
+        }
+        let service = request.into_inner().service;
+        let found = self.services.iter().find(|(running, _)| running.service == service);
+        let (running, _) = found.ok_or_else(|| status::not_found("service", &service))?;
+        let began = Instant::now();
+        let broken = |error| status::broken("the read models cannot be rebuilt", error);
+        let before = running.views.content_hash().await.map_err(broken)?;
+        running.views.rebuild().await.map_err(broken)?;
+        let after = running.views.content_hash().await.map_err(broken)?;
+        Ok(Response::new(proto::RebuildViewsResponse {
+            service,
+            before,
+            after,
+            took_ms: u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX),
+            position: running.views.positions().to_string(),
+        }))
     }
 }
 
