@@ -244,10 +244,14 @@ impl Fulfillment {
     fn list(&self, pick_list_id: &str) -> Result<Vec<Event>, Refusal> {
         match self.stage {
             Stage::Ready => Ok(vec![self.listed(pick_list_id)]),
+            Stage::Unknown | Stage::Withdrawn => Err(Refusal::Past(self.stage)),
             // The list may have been picked by the time this is heard.
-            Stage::Withdrawn => Err(Refusal::Past(self.stage)),
-            _ if self.pick_list_id == pick_list_id => Ok(vec![]),
-            _ => Err(Refusal::ListedElsewhere { pick_list_id: self.pick_list_id.clone() }),
+            Stage::Listed | Stage::Picked | Stage::Packed | Stage::HandedOver => {
+                if self.pick_list_id == pick_list_id {
+                    return Ok(vec![]);
+                }
+                Err(Refusal::ListedElsewhere { pick_list_id: self.pick_list_id.clone() })
+            }
         }
     }
 
@@ -270,7 +274,11 @@ impl Fulfillment {
             Stage::Listed => {
                 Err(Refusal::ListedElsewhere { pick_list_id: self.pick_list_id.clone() })
             }
-            past => Err(Refusal::Past(past)),
+            past @ (Stage::Unknown
+            | Stage::Picked
+            | Stage::Packed
+            | Stage::HandedOver
+            | Stage::Withdrawn) => Err(Refusal::Past(past)),
         }
     }
 

@@ -357,10 +357,10 @@ impl PickList {
     }
 
     fn begin(&self, picker: &str) -> Vec<Event> {
-        match self.status {
-            Status::Picking => vec![],
-            _ => vec![Event::Started { picker: picker.to_owned() }],
+        if self.status == Status::Picking {
+            return vec![];
         }
+        vec![Event::Started { picker: picker.to_owned() }]
     }
 
     fn assign(&self, picker: &str) -> Result<Vec<Event>, Refusal> {

@@ -19,7 +19,10 @@ pub(super) fn read(text: &str) -> Read {
     let plain = || Read { code: text.to_owned(), ..Read::default() };
     let elements =
         if text.starts_with("(01)") { bracketed(text) } else { gs1_body(text).and_then(elements) };
-    elements.map(parts).filter(|read| !read.code.is_empty()).unwrap_or_else(plain)
+    elements
+        .map(|elements| parts(&elements))
+        .filter(|read| !read.code.is_empty())
+        .unwrap_or_else(plain)
 }
 
 /// True for two spellings of the same code: a GTIN may have leading zeros.
@@ -86,7 +89,7 @@ fn identifier(text: &str) -> Option<(usize, Option<usize>)> {
     })
 }
 
-fn parts(elements: Elements) -> Read {
+fn parts(elements: &[(String, String)]) -> Read {
     let value = |wanted: &str| {
         let found = elements.iter().find(|(identifier, _)| identifier == wanted);
         found.map(|(_, value)| value.clone()).unwrap_or_default()

@@ -440,7 +440,13 @@ proptest! {
                         prop_assert_eq!(picked + short, units);
                         prop_assert_eq!(picked + put_back, accepted);
                     }
-                    _ => {}
+                    Event::Generated { .. }
+                    | Event::Assigned { .. }
+                    | Event::Started { .. }
+                    | Event::LineLeased { .. }
+                    | Event::ShortPicked { .. }
+                    | Event::Cancelled { .. }
+                    | Event::OrderWithdrawn { .. } => {}
                 }
             }
             list = events.iter().fold(list, PickList::evolve);

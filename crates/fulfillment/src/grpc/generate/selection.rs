@@ -43,7 +43,7 @@ impl Api {
         warehouse: &str,
         list_id: impl Fn(&str) -> String,
     ) -> Result<Vec<Selected>, Status> {
-        let asking = order_ids.to_vec().into_iter().map(|id| self.confirmed(id));
+        let asking = order_ids.iter().cloned().map(|id| self.confirmed(id));
         let orders: Vec<_> = stream::iter(asking).buffered(AT_ONCE).collect().await;
         let mut selected: Vec<Selected> = vec![];
         for order in orders {
