@@ -1,0 +1,10 @@
+//! The order service over a log in memory, through gRPC; inventory and fulfillment are small stands
+//! that keep their contracts.
+
+mod confirming;
+mod contacts;
+mod creating;
+mod inventory;
+mod life;
+mod reading;
+mod support;
