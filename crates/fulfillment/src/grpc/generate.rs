@@ -4,7 +4,7 @@
 
 mod selection;
 
-use nexus_es::{Cause, HandleError, Receipt, clock, derived_id};
+use nexus_es::{Cause, HandleError, Receipt, derived_id};
 use nexus_proto::fulfillment::v1 as proto;
 use nexus_proto::inventory::v1 as inventory;
 use nexus_runtime::caller::Caller;
@@ -251,18 +251,14 @@ impl Api {
         let key = pick_lists::key(&made.id);
         let listed = views.until(&key, OWN_VIEWS, || async {
             let pool = views.pool();
-            let Some(list) = pick_lists::get(&pool, &made.id, clock::now_ms()).await? else {
-                return Ok(None);
-            };
+            let Some(list) = pick_lists::header(&pool, &made.id).await? else { return Ok(None) };
             let there = fulfillments::listed_on(&pool, &made.id).await?;
             let done = there >= list.order_ids.len() || list.status == "cancelled";
-            Ok::<_, crate::views::ReadError>(done.then_some(list))
+            Ok::<_, crate::views::ReadError>(done.then_some(()))
         });
-        let listed = listed.await.map_err(unreadable)?;
-        let list = match listed {
-            Some(list) => list,
-            None => self.shown_list(&made.id).await?,
-        };
+        // Not in time: the list stands all the same, and `settled` will say so.
+        listed.await.map_err(unreadable)?;
+        let list = self.shown_list(&made.id).await?;
         // Another request put the same orders on its list a moment before.
         if list.status == "cancelled" && list.order_ids.is_empty() && !made.replayed {
             return Err(status::refused(

@@ -50,9 +50,12 @@ impl Api {
     async fn shown(&self, wanted: Consequence, deadline: Instant) -> Option<(bool, Positions)> {
         let left = deadline.saturating_duration_since(Instant::now());
         let patience = left.max(Duration::from_millis(1));
+        // An exception is no stage of a part: the whole order shows it.
+        let part_id =
+            if wanted.stage == "exception" { String::new() } else { wanted.fulfillment_id };
         let asked = order::AwaitOrderRequest {
             order_id: wanted.order_id.clone(),
-            part_id: wanted.fulfillment_id,
+            part_id,
             stage: wanted.stage.to_owned(),
             timeout_ms: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
             min_position: String::new(),

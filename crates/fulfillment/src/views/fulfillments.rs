@@ -228,7 +228,7 @@ pub(crate) async fn list(
     Ok((found.into_iter().map(|(_, row)| row).collect(), next))
 }
 
-/// The order that has this number, with or without its prefix, as far as anything was opened for it.
+/// The order that has this number, with or without its prefix, if anything was opened for it.
 pub(crate) async fn order_of_number(
     pool: &AnyPool,
     number: &str,

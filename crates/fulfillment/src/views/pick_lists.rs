@@ -1,5 +1,5 @@
-//! Pick lists as they are walked: table `pick_lists`, a row each, and `pick_lines`, a row a line, so
-//! that a scan writes one line and not a whole list.
+//! Pick lists as they are walked: table `pick_lists`, a row each, and `pick_lines`, a row a line,
+//! so that a scan writes one line and not a whole list.
 
 mod fold;
 
@@ -239,15 +239,20 @@ pub(crate) async fn get(
     id: &str,
     now_ms: i64,
 ) -> Result<Option<proto::PickList>, ReadError> {
+    let Some(mut list) = header(pool, id).await? else { return Ok(None) };
+    add_lines(pool, &mut list, now_ms).await?;
+    Ok(Some(list))
+}
+
+/// One pick list without its lines.
+pub(crate) async fn header(pool: &AnyPool, id: &str) -> Result<Option<proto::PickList>, ReadError> {
     let found = sqlx::query("SELECT body FROM pick_lists WHERE pick_list_id = $1")
         .bind(id.to_owned())
         .fetch_optional(pool)
         .await?;
     let Some(row) = found else { return Ok(None) };
     let body: Vec<u8> = row.try_get(0)?;
-    let mut list = proto::PickList::decode(body.as_slice())?;
-    add_lines(pool, &mut list, now_ms).await?;
-    Ok(Some(list))
+    Ok(Some(proto::PickList::decode(body.as_slice())?))
 }
 
 async fn add_lines(

@@ -17,10 +17,8 @@ fn mugs(units: u32) -> SkuUnits {
     SkuUnits { sku: text("MUG"), units }
 }
 
-fn fulfillment_events() -> Vec<(fulfillment::Event, &'static str)> {
-    use fulfillment::Event;
-    let line = || PickedLine { line_id: text("l1"), sku: text("MUG"), picked: 2, short: 1 };
-    let opened = Opened {
+fn opened() -> fulfillment::Event {
+    fulfillment::Event::Opened(Opened {
         order_id: text("o1"),
         order_number: text("NX-1"),
         warehouse: text("CAI"),
@@ -31,7 +29,12 @@ fn fulfillment_events() -> Vec<(fulfillment::Event, &'static str)> {
             name: text("كوب"),
             units: 3,
         }],
-    };
+    })
+}
+
+fn fulfillment_events() -> Vec<(fulfillment::Event, &'static str)> {
+    use fulfillment::Event;
+    let line = || PickedLine { line_id: text("l1"), sku: text("MUG"), picked: 2, short: 1 };
     let parcel = Parcel {
         parcel_id: text("p1"),
         box_type: text("M"),
@@ -41,7 +44,7 @@ fn fulfillment_events() -> Vec<(fulfillment::Event, &'static str)> {
     };
     vec![
         (
-            Event::Opened(opened),
+            opened(),
             "0a026f3112044e582d311a0343414922046f312f312a130a026c3112034d55471a06d983\
              d988d8a82003",
         ),

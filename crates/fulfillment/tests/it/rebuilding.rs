@@ -1,6 +1,14 @@
 //! Views that are made anew from the log equal those that grew with it.
 
-use crate::shop::Shop;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nexus_es::log::{Append, EventLog};
+use nexus_es::memory::MemoryLog;
+use nexus_es::{AggregateId, Commit, Version};
+use nexus_proto::fulfillment::v1 as proto;
+
+use crate::shop::{Shop, keyed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rebuilt_views_equal_the_live_ones() {
@@ -27,26 +35,71 @@ async fn rebuilt_views_equal_the_live_ones() {
     shop.close().await;
 }
 
+/// What stood in the log of fulfilment before the first event of this type, in a log of its own.
+async fn cut_before(log: &MemoryLog, event_type: &str) -> MemoryLog {
+    let cut = MemoryLog::default();
+    let mut versions: BTreeMap<AggregateId, Version> = BTreeMap::new();
+    for stored in log.commits("fulfillment") {
+        let commit = Commit::decode(&stored.bytes).unwrap();
+        let mut events = commit.entries.iter().flat_map(|entry| &entry.events);
+        if events.any(|(_, payload)| payload.event_type == event_type) {
+            break;
+        }
+        let append = Append {
+            aggregate: stored.aggregate.clone(),
+            expected: versions.get(&stored.aggregate).copied().unwrap_or(Version::NONE),
+            commit_id: commit.commit_id,
+            bytes: stored.bytes.clone(),
+            traceparent: String::new(),
+        };
+        let appended = cut.append(append).await.unwrap();
+        versions.insert(stored.aggregate.clone(), appended.version);
+    }
+    cut
+}
+
+fn mona() -> proto::GeneratePickListsRequest {
+    proto::GeneratePickListsRequest { order_ids: vec!["mona".to_owned()], warehouse: None }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_was_generated_before_a_crash_is_listed_after_it() {
     let shop = Shop::open().await;
     shop.sells("MUG");
     shop.confirm("mona", "CAI", &[("MUG", 2, "A-1")]).await;
+    let made = shop.client().generate_pick_lists(keyed("k1", mona())).await.unwrap();
+    let id = made.into_inner().pick_lists.remove(0).pick_list_id;
+    let cut = cut_before(&shop.log, "fulfillment.Listed").await;
+
+    let again = Shop::open_over(cut).await;
+    again.sells("MUG");
+    let known = shop.orders.known.lock().unwrap().clone();
+    *again.orders.known.lock().unwrap() = known;
+    let listed = again.fulfillment("mona", |it| it.status == "listed").await;
+    assert_eq!(listed.pick_list_id(), id);
+    // Who got no answer asks again.
+    let repeated = again.client().generate_pick_lists(keyed("k1", mona())).await.unwrap();
+    assert_eq!(repeated.into_inner().pick_lists[0].pick_list_id, id);
+    shop.close().await;
+    again.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_lost_its_place_asks_again_and_changes_nothing() {
+    let shop = Shop::open().await;
+    shop.sells("MUG");
+    shop.confirm("mona", "CAI", &[("MUG", 2, "A-1")]).await;
     let id = shop.generate(&["mona"]).await.remove(0).pick_list_id;
-    shop.tasks.shut_down(std::time::Duration::from_secs(10)).await;
-    // Another process over the same log, with no checkpoint left: it asks for everything again.
+    shop.tasks.shut_down(Duration::from_secs(10)).await;
     let commits = shop.log.commits("fulfillment").len();
     let again = Shop::open_over(shop.log.clone()).await;
     again.sells("MUG");
     let known = shop.orders.known.lock().unwrap().clone();
     *again.orders.known.lock().unwrap() = known;
-    let mona = again.fulfillment("mona", |it| it.status == "listed").await;
-    assert_eq!(mona.pick_list_id(), id);
     assert_eq!(again.scan(&id, "MUG-EACH").await.result, "ACCEPTED");
     assert_eq!(again.scan(&id, "MUG-EACH").await.picked, 2);
     assert_eq!(again.complete(&id).await.unwrap().settled, Some(true));
-    let added = again.log.commits("fulfillment").len() - commits;
     // Two scans, completed, picked: what was done before was no news.
-    assert_eq!(added, 4);
+    assert_eq!(again.log.commits("fulfillment").len() - commits, 4);
     again.close().await;
 }

@@ -74,7 +74,10 @@ impl Shop {
         let views = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
-        let secrets = Arc::new(Secrets::new(MasterKeys::generate().unwrap()));
+        // The same in each shop: a restart keeps them.
+        let mut root = MasterKeys::generate().unwrap();
+        root.fill(7);
+        let secrets = Arc::new(Secrets::new(root));
         let masters = MasterKeys::new(MasterKeys::generate().unwrap()).unwrap();
         let tasks = Tasks::default();
         let ports = Ports {
@@ -349,11 +352,12 @@ pub(crate) fn keyed<M>(key: &str, message: M) -> Request<M> {
 /// Asks until there is an answer, with a deadline.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
     let asking = async {
+        let mut often = tokio::time::interval(Duration::from_millis(5));
         loop {
+            often.tick().await;
             if let Some(found) = ask().await {
                 return found;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.expect("it did not come to be in time")
