@@ -2,6 +2,8 @@
 //! *Invariant:* what was stored once reads the same for ever: types and fields are never renamed or
 //! renumbered, a new meaning is a new schema number.
 
+#[cfg(test)]
+mod golden;
 mod product;
 mod stock_ledger;
 mod warehouse;

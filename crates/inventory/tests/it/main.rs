@@ -1,0 +1,8 @@
+//! Inventory through gRPC, over a memory log and over the embedded one.
+
+mod harness;
+mod products;
+mod promises;
+mod stock;
+mod views;
+mod warehouses;
