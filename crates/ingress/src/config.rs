@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn a_setting_is_taken_and_an_unknown_one_is_named() {
-        let read = |name: &str, value: &str| Config::from_pairs([(name.to_owned(), value.to_owned())]);
+        let read =
+            |name: &str, value: &str| Config::from_pairs([(name.to_owned(), value.to_owned())]);
         let config = read("NEXUS_INGRESS_MAX_IN_FLIGHT", "7").unwrap();
         assert_eq!(config.max_in_flight, 7);
         let unknown = read("NEXUS_INGRESS_MAX", "7").unwrap_err().to_string();

@@ -140,7 +140,7 @@ impl Door {
             account: webhook.account.clone(),
             account_token_sha256: webhook.token_sha256,
             received_at_ms: now_ms,
-            body: from_proto(sealed.map_err(vault_is_away)?),
+            body: from_proto(sealed.map_err(|error| vault_is_away(&error))?),
             body_sha256: sha256(&body),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
             headers: webhook.headers.map(from_proto),
@@ -177,7 +177,7 @@ fn at(now_ms: i64) -> Timestamp {
     Timestamp::from_millisecond(now_ms).unwrap_or_default()
 }
 
-fn vault_is_away(error: SealError) -> No {
+fn vault_is_away(error: &SealError) -> No {
     warn!("the vault does not answer: {error}");
     No::ComeAgain
 }
@@ -188,8 +188,7 @@ fn cause(kind: Kind, account: &str, now_ms: i64) -> Cause {
         Kind::Courier => ActorKind::Courier,
         Kind::Channel => ActorKind::Channel,
     };
-    let actor =
-        Actor { kind, id: account.to_owned(), roles: Vec::new(), warehouse: String::new() };
+    let actor = Actor { kind, id: account.to_owned(), roles: Vec::new(), warehouse: String::new() };
     Cause {
         occurred_at_ms: now_ms,
         learned_at_ms: now_ms,
@@ -238,6 +237,9 @@ mod tests {
     fn inboxes_and_keys_change_with_the_day_and_the_month_in_utc() {
         let last = 1_796_083_199_999;
         assert_eq!((day(last), month_key(last)), ("20261130".into(), "inbox-2026-11".into()));
-        assert_eq!((day(last + 1), month_key(last + 1)), ("20261201".into(), "inbox-2026-12".into()));
+        assert_eq!(
+            (day(last + 1), month_key(last + 1)),
+            ("20261201".into(), "inbox-2026-12".into())
+        );
     }
 }

@@ -6,9 +6,8 @@ use subtle::ConstantTimeEq;
 
 /// True when `presented` is the secret with this SHA-256, bare or behind `Bearer`.
 pub(crate) fn is_secret(presented: &[u8], secret_sha256: &[u8]) -> bool {
-    let bearer = presented.split_at_checked(7).filter(|(scheme, _)| {
-        scheme.eq_ignore_ascii_case(b"Bearer ")
-    });
+    let bearer =
+        presented.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
     let bare = bearer.map_or(presented, |(_, secret)| secret.trim_ascii());
     // An account without a secret is open to nobody.
     let is_set = !secret_sha256.is_empty();
@@ -65,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_forged_cut_or_missing_signature_is_refused() {
-        let cut = &PLAIN_SIGNED[..PLAIN_SIGNED.len() - 2];
+        let cut = PLAIN_SIGNED.strip_suffix("23").unwrap();
         for header in ["", "sha256=", cut, ESCAPED_SIGNED, "sha1=00", "sha256=zz"] {
             assert!(!is_signed(header.as_bytes(), PLAIN, "app-secret"), "{header}");
         }

@@ -97,7 +97,9 @@ mod tests {
             headers: Some(sealed(8)),
             proof: Proof::Signature,
         });
-        let golden = "@G";
+        let golden = "0a076368616e6e656c12036163631a01012080d8c1a28c342a160a0d696e626f782d32\
+                      3032362d31311201071a0207073201023a160a0d696e626f782d323032362d31311201\
+                      081a02080842097369676e617475726548ac02";
         assert_eq!(hex::encode(Inbox::encode(&event).bytes), golden);
         let bytes = hex::decode(golden).unwrap();
         let stored = Payload { event_type: RECEIVED.to_owned(), schema: 1, bytes };

@@ -1,6 +1,6 @@
 //! The port to a message channel.
-//! *Invariant:* an outcome is `Accepted` or `Refused` only when the channel said so; everything else
-//! is `Unknown`, because the channel knows no idempotency key and a blind repeat sends twice.
+//! *Invariant:* an outcome is `Accepted` or `Refused` only when the channel said so; everything
+//! else is `Unknown`, because the channel knows no idempotency key and a blind repeat sends twice.
 
 pub(crate) mod whatsapp;
 

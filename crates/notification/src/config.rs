@@ -6,8 +6,8 @@ use nexus_runtime::config::{BadSetting, Settings};
 
 use crate::domain::Language;
 
-/// Every setting, its default, and its variable. Waits are those of the real world; the ports' speed
-/// divides them.
+/// Every setting, its default, and its variable. Waits are those of the real world; the ports'
+/// speed divides them.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Base address of the Cloud API for live accounts, without version
@@ -111,7 +111,11 @@ impl Config {
     }
 }
 
-fn seconds(settings: &mut Settings, field: &str, default: Duration) -> Result<Duration, BadSetting> {
+fn seconds(
+    settings: &mut Settings,
+    field: &str,
+    default: Duration,
+) -> Result<Duration, BadSetting> {
     settings.get(field, default.as_secs()).map(Duration::from_secs)
 }
 

@@ -40,9 +40,8 @@ impl Parts {
     ) -> Result<Option<SealedChannelCredentials>, SealError> {
         let context = credentials_context(account.rotations > 0);
         let clear = self.ports.vault.open(&account.credentials, context).await?;
-        Ok(clear.map(|clear| {
-            SealedChannelCredentials::decode(clear.as_slice()).unwrap_or_default()
-        }))
+        Ok(clear
+            .map(|clear| SealedChannelCredentials::decode(clear.as_slice()).unwrap_or_default()))
     }
 
     /// Makes sure that reading a message shows at least `version`, which another replica may have

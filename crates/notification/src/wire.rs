@@ -22,17 +22,17 @@ fn unknown(payload: &Payload) -> BadEvent {
     BadEvent::Unknown { event_type: payload.event_type.clone(), schema: payload.schema }
 }
 
-fn malformed(payload: &Payload, why: impl ToString) -> BadEvent {
+fn malformed(payload: &Payload, why: &impl ToString) -> BadEvent {
     BadEvent::Malformed { event_type: payload.event_type.clone(), why: why.to_string() }
 }
 
 fn read<M: Message + Default>(payload: &Payload) -> Result<M, BadEvent> {
-    M::decode(payload.bytes.as_slice()).map_err(|error| malformed(payload, error))
+    M::decode(payload.bytes.as_slice()).map_err(|error| malformed(payload, &error))
 }
 
 /// A word of ours out of stored bytes, which hold only words we know.
 fn word<T>(payload: &Payload, field: &str, parsed: Option<T>) -> Result<T, BadEvent> {
-    parsed.ok_or_else(|| malformed(payload, format!("the word in {field} is not known")))
+    parsed.ok_or_else(|| malformed(payload, &format!("the word in {field} is not known")))
 }
 
 /// Ciphertext for the domain.

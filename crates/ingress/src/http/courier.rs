@@ -1,5 +1,5 @@
-//! A courier posts an update. It signs nothing: a secret in a header, whose name the merchant chose,
-//! is all the proof there is.
+//! A courier posts an update. It signs nothing: a secret in a header, whose name the merchant
+//! chose, is all the proof there is.
 
 use std::sync::Arc;
 
@@ -24,12 +24,7 @@ pub(super) async fn post(
     take(&door, &token, &headers, body).instrument(span).await
 }
 
-async fn take(
-    door: &Door,
-    token: &str,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, No> {
+async fn take(door: &Door, token: &str, headers: &HeaderMap, body: Body) -> Result<Response, No> {
     let _place = door.place()?;
     let token_sha256 = sha256(token.as_bytes());
     let account = door.account(Kind::Courier, &token_sha256).await?;

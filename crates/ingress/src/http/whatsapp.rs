@@ -1,4 +1,5 @@
-//! WhatsApp sets its webhook up (GET) and posts receipts (POST), signed over the bytes as they came.
+//! WhatsApp sets its webhook up (GET) and posts receipts (POST), signed over the bytes as they
+//! came.
 
 use std::sync::Arc;
 
@@ -59,12 +60,7 @@ pub(super) async fn post(
     take(&door, &token, &headers, body).instrument(span).await
 }
 
-async fn take(
-    door: &Door,
-    token: &str,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, No> {
+async fn take(door: &Door, token: &str, headers: &HeaderMap, body: Body) -> Result<Response, No> {
     let _place = door.place()?;
     let token_sha256 = sha256(token.as_bytes());
     let account = door.account(Kind::Channel, &token_sha256).await?;
@@ -90,7 +86,8 @@ impl Door {
     async fn secrets(&self, account: &Account) -> Result<Vec<SealedChannelCredentials>, No> {
         let mut secrets = Vec::new();
         for (sealed, context) in account.secrets(clock::now_ms()) {
-            let clear = self.vault.open(&sealed, context).await.map_err(vault_is_away)?;
+            let clear =
+                self.vault.open(&sealed, context).await.map_err(|error| vault_is_away(&error))?;
             let clear = clear.and_then(|c| SealedChannelCredentials::decode(c.as_slice()).ok());
             secrets.extend(clear);
         }
@@ -102,6 +99,6 @@ impl Door {
         let header = Header { name: SIGNATURE.to_owned(), value: signature.to_vec() };
         let list = HeaderList { headers: vec![header] }.encode_to_vec();
         let key = month_key(clock::now_ms());
-        self.vault.seal(&key, HEADERS, &list).await.map_err(vault_is_away)
+        self.vault.seal(&key, HEADERS, &list).await.map_err(|error| vault_is_away(&error))
     }
 }

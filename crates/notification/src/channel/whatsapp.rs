@@ -3,8 +3,6 @@
 pub(crate) mod codes;
 pub(crate) mod webhook;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use nexus_proto::notification::v1::SealedChannelCredentials;
 use serde::Deserialize;
@@ -220,9 +218,6 @@ fn refused(verdict: Verdict, code: &str, reason: &str, detail: &str) -> Outcome 
     Outcome::Refused(Refused { no, verdict })
 }
 
-/// How long one call may take before its answer counts as lost.
-pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
-
 #[cfg(test)]
 mod tests {
     use nexus_proto::notification::v1::{MessageContent, MessageVariable};
@@ -235,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_arabic_template_is_written_as_the_contract_says() {
-        let variable = |value: &str| MessageVariable { name: String::new(), value: value.to_owned() };
+        let variable =
+            |value: &str| MessageVariable { name: String::new(), value: value.to_owned() };
         let outgoing = Outgoing {
             mode: Mode::Live,
             credentials: SealedChannelCredentials::default(),

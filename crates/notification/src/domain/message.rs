@@ -87,7 +87,11 @@ pub(crate) enum News {
     Delivered,
     Read,
     /// With `retry_at_ms` trying again may help, at most `limit` attempts in all.
-    Failed { no: No, retry_at_ms: Option<i64>, limit: Option<u32> },
+    Failed {
+        no: No,
+        retry_at_ms: Option<i64>,
+        limit: Option<u32>,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,8 +118,12 @@ pub(crate) enum Phase {
     Queued,
     /// The channel was asked, its answer is not recorded yet.
     Trying,
-    Waiting { retry_at_ms: i64 },
-    Lost { resend_at_ms: i64 },
+    Waiting {
+        retry_at_ms: i64,
+    },
+    Lost {
+        resend_at_ms: i64,
+    },
     Sent,
     Delivered,
     Read,
@@ -241,7 +249,11 @@ impl Message {
             // Perhaps the customer has it already; the later milestone says more.
             Phase::Lost { .. } if later_told || self.lost >= MAX_LOST => Step::Nothing,
             Phase::Waiting { retry_at_ms: until_ms } | Phase::Lost { resend_at_ms: until_ms } => {
-                if now_ms < until_ms { Step::Wait { until_ms } } else { Step::Send }
+                if now_ms < until_ms {
+                    Step::Wait { until_ms }
+                } else {
+                    Step::Send
+                }
             }
             Phase::New
             | Phase::Sent
@@ -258,12 +270,9 @@ impl Message {
         reason: &str,
         detail: &str,
     ) -> Result<Vec<Event>, Refusal> {
-        let suppressed =
-            Event::Suppressed { reason: reason.to_owned(), detail: detail.to_owned() };
+        let suppressed = Event::Suppressed { reason: reason.to_owned(), detail: detail.to_owned() };
         match (self.phase, request) {
-            (Phase::New, Some(request)) => {
-                Ok(vec![Event::Requested(request.clone()), suppressed])
-            }
+            (Phase::New, Some(request)) => Ok(vec![Event::Requested(request.clone()), suppressed]),
             (Phase::New, None) => Err(Refusal::NotRequested),
             // Only what was certainly not sent can be taken back.
             (Phase::Queued | Phase::Waiting { .. }, None) => Ok(vec![suppressed]),
@@ -282,7 +291,13 @@ impl Message {
                 let callback_data = callback_data(&id, attempt);
                 Ok(vec![Event::Attempted { attempt, callback_data, account: account.to_owned() }])
             }
-            phase => Err(Refusal::NotOpen(phase)),
+            phase @ (Phase::New
+            | Phase::Trying
+            | Phase::Sent
+            | Phase::Delivered
+            | Phase::Read
+            | Phase::Failed
+            | Phase::Suppressed) => Err(Refusal::NotOpen(phase)),
         }
     }
 

@@ -82,7 +82,8 @@ impl Words {
         let (provider_template, ar, en) = match milestone {
             Milestone::Shipped => (
                 "order_shipped",
-                "مرحبا {{first_name}}، تم شحن طلبك رقم {{order_number}}. رقم التتبع: {{tracking_number}}.",
+                "مرحبا {{first_name}}، تم شحن طلبك رقم {{order_number}}. \
+                 رقم التتبع: {{tracking_number}}.",
                 "Hello {{first_name}}, your order {{order_number}} is on its way. \
                  Tracking number: {{tracking_number}}.",
             ),
@@ -95,8 +96,8 @@ impl Words {
             ),
             Milestone::Delivered => (
                 "order_delivered",
-                "مرحبا {{first_name}}، تم تسليم طلبك رقم {{order_number}}. رقم التتبع: {{tracking_number}}. \
-                 شكرا لك.",
+                "مرحبا {{first_name}}، تم تسليم طلبك رقم {{order_number}}. \
+                 رقم التتبع: {{tracking_number}}. شكرا لك.",
                 "Hello {{first_name}}, your order {{order_number}} has been delivered. \
                  Tracking number: {{tracking_number}}. Thank you.",
             ),
@@ -184,7 +185,8 @@ mod tests {
             for language in Language::ALL {
                 let words = Words::built_in(milestone, language);
                 let filled = words.fill(&values()).unwrap();
-                let sent: Vec<_> = filled.variables.iter().map(|(_, value)| value.as_str()).collect();
+                let sent: Vec<_> =
+                    filled.variables.iter().map(|(_, value)| value.as_str()).collect();
                 assert_eq!(sent, ["سارة", "ORD-1001", "5108002"]);
                 assert!(filled.body.contains("سارة") && !filled.body.contains("{{"));
             }

@@ -29,11 +29,11 @@ impl Notification {
         let at_ms = cause.occurred_at_ms;
         let words = words(request)?;
         let id = template_id(words.channel, words.milestone, words.language);
-        let read = |template: &Template, events: &[_]| {
-            (template.words().cloned(), !events.is_empty())
-        };
+        let read =
+            |template: &Template, events: &[_]| (template.words().cloned(), !events.is_empty());
         let done = self.0.templates.execute_then(&id, Command::Put(words), cause, read).await;
-        let (receipt, (stored, is_news)) = done.map_err(|error| status::of(error, |no| match no {}))?;
+        let (receipt, (stored, is_news)) =
+            done.map_err(|error| status::of(error, |no| match no {}))?;
         let position = self.seen(&receipt).await?;
         let stored = stored.ok_or_else(|| status::not_found("template", &id))?;
         let seen = templates::get(&self.0.views.pool(), &id).await.map_err(unreadable)?;
@@ -84,8 +84,11 @@ impl Notification {
     ) -> Result<proto::Template, Status> {
         let id = template_id(ChannelKind::WhatsApp, milestone, language);
         let put = templates::get(&self.0.views.pool(), &id).await.map_err(unreadable)?;
-        let position =
-            if position.is_empty() { Positions::one(SERVICE, Default::default()).to_string() } else { position };
+        let position = if position.is_empty() {
+            Positions::one(SERVICE, Default::default()).to_string()
+        } else {
+            position
+        };
         Ok(match put {
             Some((words, at_ms)) => to_proto(words, Some(at_ms), position),
             None => to_proto(Words::built_in(milestone, language), None, position),

@@ -1,4 +1,5 @@
-//! Takes the channel's receipts out of the ingress log into their messages, and stop words to order.
+//! Takes the channel's receipts out of the ingress log into their messages, and stop words to
+//! order.
 //! *Invariant:* a receipt moves only a message of the account it came in for; in any order and
 //! however often it comes, the message ends where it would have ended in order.
 

@@ -1,6 +1,6 @@
 //! Takes messages to the channel: intent first, then the call, then its outcome.
-//! *Invariant:* one call an attempt that was recorded before; a call that was cut off counts as lost;
-//! the messages of a shipment go one after the other, and none after a later milestone's.
+//! *Invariant:* one call an attempt that was recorded before; a call that was cut off counts as
+//! lost; the messages of a shipment go one after the other, and none after a later milestone's.
 
 use std::sync::Arc;
 
@@ -70,7 +70,15 @@ impl Process for SendMessage {
     }
 
     async fn wake(&self, timer: &Timer) -> Result<Option<i64>, Trouble> {
-        self.advance(&timer.key, None).await
+        match self.advance(&timer.key, None).await {
+            // A timer cannot be parked: it comes back after a while, until it works or is old news.
+            Err(Trouble::Hopeless(cause)) => {
+                error!("the messages of shipment {} do not go out: {cause}", timer.key);
+                let pause = self.0.ports.scaled(self.0.config.stopped);
+                Ok(Some(clock::now_ms() + millis(pause)))
+            }
+            due => due,
+        }
     }
 
     fn uses_timers(&self) -> bool {

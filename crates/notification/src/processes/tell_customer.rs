@@ -256,9 +256,11 @@ impl TellCustomer {
         recipient: &GetRecipientResponse,
     ) -> Result<BTreeMap<&'static str, String>, Trouble> {
         let here = Positions::one(SHIPPING, heard.position);
-        self.0.views.wait_for(&here, VIEW_PATIENCE).await.map_err(|error| {
-            Trouble::NotYet(Duration::from_millis(100), error.to_string())
-        })?;
+        self.0
+            .views
+            .wait_for(&here, VIEW_PATIENCE)
+            .await
+            .map_err(|error| Trouble::NotYet(Duration::from_millis(100), error.to_string()))?;
         let tracking = shipments::tracking(&self.0.views.pool(), &heard.aggregate.id).await;
         let (number, url) = tracking.map_err(|error| broken("reading a shipment", &error))?;
         let name = recipient.recipient.as_ref().map(|r| r.name.clone()).unwrap_or_default();

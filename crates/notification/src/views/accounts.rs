@@ -64,7 +64,8 @@ async fn open(
     sqlx::query(
         "INSERT INTO channel_account (account_id, channel, name, mode, credentials_last4, \
          phone_number_id, webhook_token, credentials, rotations, enabled, created_at_ms, \
-         updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 1, $9, $9) ON CONFLICT (account_id) DO NOTHING",
+         updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 1, $9, $9) \
+         ON CONFLICT (account_id) DO NOTHING",
     )
     .bind(id.to_owned())
     .bind(opening.channel.as_str().to_owned())

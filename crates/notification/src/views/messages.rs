@@ -18,10 +18,9 @@ use crate::wire::{SERVICE, sealed_to_proto};
 
 /// What the content of a message is sealed as.
 pub(crate) const CONTENT: &str = "message.Requested.content";
-/// Reason of a message whose answer was lost and that no receipt has settled.
+/// Reason of a message whose answer was lost and that no receipt has settled. Sent again it becomes
+/// `MAYBE_SENT_TWICE` and stays that.
 pub(crate) const SEND_UNKNOWN: &str = "SEND_UNKNOWN";
-/// Reason of a message that was sent again after a lost answer.
-pub(crate) const MAYBE_SENT_TWICE: &str = "MAYBE_SENT_TWICE";
 const ORDER: &str = "order";
 
 pub(crate) struct Messages {
@@ -77,7 +76,8 @@ impl Messages {
             }
             Event::Sent { provider_id, at_ms, .. } => sent(tx, id, provider_id, at_ms).await?,
             Event::SendUnknown { reason, .. } => {
-                let detail = format!("the channel did not answer ({reason}); waiting for a receipt");
+                let detail =
+                    format!("the channel did not answer ({reason}); waiting for a receipt");
                 standing(tx, id, "requested", SEND_UNKNOWN, detail).await?;
             }
             Event::AttemptFailed { code, reason, .. } => {

@@ -92,6 +92,6 @@ fn present(
     field: &str,
     sealed: Option<Sealed>,
 ) -> Result<SealedValue, BadEvent> {
-    let sealed = sealed.ok_or_else(|| malformed(payload, format!("{field} is missing")))?;
+    let sealed = sealed.ok_or_else(|| malformed(payload, &format!("{field} is missing")))?;
     Ok(sealed_from_proto(sealed))
 }

@@ -3,8 +3,8 @@
 use super::Verdict;
 use crate::domain::message::MAX_ATTEMPTS;
 
-/// What follows from a code. `transient`: the channel, or HTTP, says that it may pass; it counts only
-/// for codes that are not in the table.
+/// What follows from a code. `transient`: the channel, or HTTP, says that it may pass; it counts
+/// only for codes that are not in the table.
 pub(crate) fn verdict(code: i64, transient: bool) -> Verdict {
     match code {
         0 | 3 | 10 | 33 | 190 | 200..=299 => Verdict::StopChannel,
@@ -62,9 +62,10 @@ pub(crate) fn meaning(code: i64) -> (&'static str, &'static str) {
         131_037 | 131_042 | 131_045 => {
             ("ACCOUNT_SETUP", "finish display name, payment and registration at WhatsApp")
         }
-        100 | 131_026 | 131_021 => {
-            ("UNDELIVERABLE", "reach the customer another way, the number takes no WhatsApp message")
-        }
+        100 | 131_026 | 131_021 => (
+            "UNDELIVERABLE",
+            "reach the customer another way, the number takes no WhatsApp message",
+        ),
         131_030 => ("NOT_ALLOWED_IN_TEST", "add the number to the test number's allow list"),
         130_403 => ("BLOCKED_BY_CUSTOMER", "reach the customer another way"),
         131_050 => ("OPTED_OUT", "the customer stopped messages, do not write again"),
@@ -101,7 +102,8 @@ mod tests {
         }
         let never = [
             100, 130_403, 130_472, 131_005, 131_008, 131_009, 131_021, 131_026, 131_030, 131_047,
-            131_049, 131_050, 131_051, 131_053, 132_000, 132_001, 132_015, 132_016, 133_016, 135_000,
+            131_049, 131_050, 131_051, 131_053, 132_000, 132_001, 132_015, 132_016, 133_016,
+            135_000,
         ];
         for code in never {
             assert_eq!(verdict(code, true), Verdict::Final, "{code}");

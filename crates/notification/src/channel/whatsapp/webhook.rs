@@ -151,11 +151,8 @@ fn failed(error: Option<&ApiError>) -> Status {
         return Status::Failed { no, verdict: Verdict::Final };
     };
     let (reason, hint) = meaning(error.code);
-    let no = No {
-        code: error.code.to_string(),
-        reason: reason.to_owned(),
-        detail: hint.to_owned(),
-    };
+    let no =
+        No { code: error.code.to_string(), reason: reason.to_owned(), detail: hint.to_owned() };
     Status::Failed { no, verdict: verdict(error.code, error.is_transient) }
 }
 
@@ -168,7 +165,8 @@ fn is_stop(inbound: &Inbound) -> bool {
         .map(fold_letter)
         .collect::<String>()
         .to_lowercase();
-    let words = ["stop", "unsubscribe", "stop promotions", "ايقاف", "توقف", "الغاء", "الغاء الاشتراك"];
+    let words =
+        ["stop", "unsubscribe", "stop promotions", "ايقاف", "توقف", "الغاء", "الغاء الاشتراك"];
     words.contains(&word.split_whitespace().collect::<Vec<_>>().join(" ").as_str())
 }
 
@@ -189,15 +187,19 @@ fn phone(from: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn with_value(value: &str) -> Told {
-        let body = format!(r#"{{"entry":[{{"changes":[{{"field":"messages","value":{value}}}]}}]}}"#);
+        let body =
+            format!(r#"{{"entry":[{{"changes":[{{"field":"messages","value":{value}}}]}}]}}"#);
         read(body.as_bytes())
     }
 
     fn inbound(text: &str) -> Vec<String> {
-        let value = format!(r#"{{"messages":[{{"from":"201065685435","text":{{"body":"{text}"}}}}]}}"#);
+        let value =
+            format!(r#"{{"messages":[{{"from":"201065685435","text":{{"body":"{text}"}}}}]}}"#);
         with_value(&value).stops
     }
 
@@ -232,11 +234,41 @@ mod tests {
 
     #[test]
     fn stop_is_understood_in_english_and_arabic_and_only_alone() {
-        for word in ["STOP", " stop. ", "إيقاف", "ايقاف", "أيقاف", "توقف", "إلغاء الاشتراك"] {
+        for word in ["STOP", " stop. ", "إيقاف", "ايقاف", "أيقاف", "توقف", "إلغاء الاشتراك"]
+        {
             assert_eq!(inbound(word), ["+201065685435"], "{word}");
         }
         for word in ["شكرا", "do not stop by before noon", ""] {
             assert!(inbound(word).is_empty(), "{word}");
+        }
+    }
+
+    /// Webhooks that others recorded, from the folder that `NEXUS_TEST_DATA` names, when it does.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test finds its data by it")]
+    fn real_webhooks_are_all_read() {
+        let Ok(folder) = std::env::var("NEXUS_TEST_DATA") else { return };
+        let folder = std::path::Path::new(&folder).join("whatsapp");
+        let mut receipts = Vec::new();
+        for name in ["message_status", "message", "template_status_update"] {
+            let file = std::fs::read(folder.join(format!("{name}.json"))).unwrap();
+            let bodies: BTreeMap<String, Value> = serde_json::from_slice(&file).unwrap();
+            for (case, body) in bodies {
+                let told = read(body.to_string().as_bytes());
+                assert_eq!(told.skipped, 0, "{name} {case}");
+                receipts.extend(told.receipts.into_iter().map(|receipt| (case.clone(), receipt)));
+            }
+        }
+        assert_eq!(receipts.len(), 7);
+        for (case, receipt) in receipts {
+            let as_named = match case.as_str() {
+                "sent" | "with_tracker" => receipt.status == Status::Sent,
+                "delivered" => receipt.status == Status::Delivered,
+                "failed" => matches!(&receipt.status, Status::Failed { no, verdict }
+                    if no.code == "130472" && *verdict == Verdict::Final),
+                _ => receipt.status == Status::Read,
+            };
+            assert!(as_named, "{case}: {receipt:?}");
         }
     }
 }

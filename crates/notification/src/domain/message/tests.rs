@@ -94,8 +94,7 @@ fn a_suppressed_message_stands_in_the_list_and_is_never_sent() {
         reason: "NO_CONSENT".to_owned(),
         detail: String::new(),
     };
-    let suppressed =
-        Event::Suppressed { reason: "NO_CONSENT".to_owned(), detail: String::new() };
+    let suppressed = Event::Suppressed { reason: "NO_CONSENT".to_owned(), detail: String::new() };
     given::<Message>([])
         .when(&suppress)
         .then([Event::Requested(request()), suppressed])
@@ -165,12 +164,8 @@ fn the_failure_of_an_older_attempt_does_not_fail_the_newer_one() {
 
 #[test]
 fn a_refusal_that_may_pass_is_tried_again_until_the_limit() {
-    let refuse = |attempt| Command::RefuseAttempt {
-        attempt,
-        no: no(),
-        retry_at_ms: 7,
-        limit: Some(2),
-    };
+    let refuse =
+        |attempt| Command::RefuseAttempt { attempt, no: no(), retry_at_ms: 7, limit: Some(2) };
     let again = Event::AttemptFailed {
         attempt: 1,
         code: "131026".to_owned(),
