@@ -13,17 +13,22 @@ use std::time::Duration;
 
 use nexus_es::log::EventLog;
 use nexus_es::views::Views;
-use nexus_es::{Aggregate, AggregateId, Handler, Heard, Position, Positions, Receipt, Version};
+use nexus_es::{
+    ActorKind, Aggregate, AggregateId, Cause, HandleError, Handler, Heard, Position, Positions,
+    Receipt, Version,
+};
 use nexus_proto::inventory::v1 as proto;
 use nexus_proto::inventory::v1::inventory_service_server::InventoryService;
+use nexus_runtime::caller::Caller;
 use nexus_runtime::status;
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use crate::domain::barcode_claim::BarcodeClaim;
 use crate::domain::product::Product;
 use crate::domain::stock_ledger::StockLedger;
 use crate::domain::warehouse::Warehouse;
-use crate::{Config, SERVICE};
+use crate::{Config, SERVICE, views};
 
 type Answer<M> = Result<Response<M>, Status>;
 
@@ -60,6 +65,27 @@ impl Inventory {
             .map_err(|bad| status::invalid_field("min_position", bad.to_string()))?;
         let waited = self.views.wait_for(&wanted, self.patience).await;
         waited.map_err(|error| status::broken("the read model is behind", error))
+    }
+
+    /// The command that a caller from outside asks for. Its key may not have been used for another
+    /// request, whatever that was about.
+    async fn cause(
+        &self,
+        caller: &Caller,
+        rpc: &'static str,
+        body: &impl Message,
+    ) -> Result<Cause, Status> {
+        let cause = caller.cause(rpc, body);
+        if cause.actor.kind == ActorKind::Service {
+            return Ok(cause);
+        }
+        let used = views::commands::request_hash(&self.views.pool(), cause.command_id).await;
+        match used.map_err(view_failed)? {
+            Some(hash) if hash != cause.request_hash => {
+                Err(status::of(HandleError::<()>::KeyReused, |()| Status::internal("unreached")))
+            }
+            _ => Ok(cause),
+        }
     }
 
     /// Waits until the views show what a command did.
@@ -99,7 +125,6 @@ fn position_text(position: Position) -> String {
     Positions::one(SERVICE, position).to_string()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "goes into map_err")]
 fn view_failed(error: sqlx::Error) -> Status {
     status::broken("the read model cannot be read", error)
 }

@@ -32,7 +32,6 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error`] when it cannot start.
-#[expect(clippy::needless_pass_by_value, reason = "all services start alike")]
 pub async fn run(
     ports: Ports,
     config: Config,

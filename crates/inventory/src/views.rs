@@ -2,6 +2,7 @@
 //! *Invariant:* everything follows from inventory's own log, whose events come in order; a batch is
 //! folded by key before it is written, so that a table costs one statement a batch, not one an event.
 
+pub(crate) mod commands;
 pub(crate) mod movements;
 pub(crate) mod products;
 pub(crate) mod stock;
@@ -30,6 +31,7 @@ pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
         schema: SCHEMA,
         directory,
         views: vec![
+            Arc::new(commands::Commands),
             Arc::new(products::Products),
             Arc::new(warehouses::Warehouses),
             Arc::new(stock::Stock),
@@ -39,6 +41,7 @@ pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
 }
 
 const SCHEMA: &str = "
+CREATE TABLE commands (command_id TEXT PRIMARY KEY, request_hash BLOB NOT NULL);
 CREATE TABLE products (sku TEXT PRIMARY KEY, search TEXT NOT NULL, product BLOB NOT NULL);
 CREATE TABLE warehouses (warehouse TEXT PRIMARY KEY, priority BIGINT NOT NULL,
     details BLOB NOT NULL);

@@ -462,7 +462,7 @@ impl Decider for StockLedger {
             Command::Receive { receipt, lines } => self.receive(receipt, lines),
             Command::Adjust { sku, bin, lot, delta, reason, walk } => {
                 let place = Place { bin: bin.clone(), lot: lot.clone() };
-                self.adjust(sku, place, *delta, reason, walk)
+                self.adjust(sku, &place, *delta, reason, walk)
             }
             Command::Move { sku, from, to, lot, units, walk } => {
                 self.relocate(sku, (from, to), lot, *units, walk)

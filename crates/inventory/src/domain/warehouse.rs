@@ -45,7 +45,7 @@ pub struct Details {
     /// The lowest number is asked first.
     pub priority: u32,
     /// Where it is.
-    pub address: Option<Address>,
+    pub address: Option<Box<Address>>,
 }
 
 /// A bin as it is asked for; what is `None` follows from the code, or stays as it is.

@@ -60,7 +60,7 @@ pub(super) fn reservation(violations: &mut Violations, field: &str, text: &str) 
 /// Lines of units in bins, 1 to `most`.
 pub(super) fn bin_lines(
     violations: &mut Violations,
-    lines: Vec<proto::BinUnits>,
+    lines: &[proto::BinUnits],
     most: usize,
 ) -> Vec<BinUnits> {
     line_count(violations, lines.len(), most);

@@ -6,7 +6,6 @@ use tonic::Status;
 use crate::domain::stock_ledger::Refusal;
 
 /// A refusal as a status.
-#[expect(clippy::needless_pass_by_value, reason = "handed over by the command handler")]
 pub(super) fn ledger(warehouse: &str, refusal: Refusal) -> Status {
     match refusal {
         Refusal::OtherContent { reference } => status::refused(

@@ -176,7 +176,7 @@ pub(super) async fn pick(
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let reservation = parse::reservation(&mut violations, "reservation", &body.reservation);
     let pick_list = parse::reference(&mut violations, "pick_list_id", &body.pick_list_id);
-    let lines = parse::bin_lines(&mut violations, body.lines, parse::MAX_ORDER_LINES);
+    let lines = parse::bin_lines(&mut violations, &body.lines, parse::MAX_ORDER_LINES);
     violations.done()?;
     let walk = service.walk_with(&code, Vec::new()).await?;
     let command = Command::Pick { reservation: reservation.clone(), lines, pick_list, walk };
@@ -195,7 +195,7 @@ pub(super) async fn unpick(
     let reservation = parse::reservation(&mut violations, "reservation", &body.reservation);
     let reference = parse::reference(&mut violations, "reference", &body.reference);
     let reason = violations.optional_text("reason", &body.reason, 300);
-    let lines = parse::bin_lines(&mut violations, body.lines, parse::MAX_ORDER_LINES);
+    let lines = parse::bin_lines(&mut violations, &body.lines, parse::MAX_ORDER_LINES);
     violations.done()?;
     service.walk_for(&code, &lines).await?;
     let command = Command::Unpick { reservation: reservation.clone(), lines, reason, reference };

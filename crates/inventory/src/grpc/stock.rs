@@ -20,7 +20,7 @@ pub(super) async fn receive_stock(
 ) -> Answer<proto::StockChange> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = caller.cause("ReceiveStock", &body);
+    let cause = service.cause(&caller, "ReceiveStock", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let lines = body.lines.into_iter().map(|line| proto::BinUnits {
@@ -29,7 +29,8 @@ pub(super) async fn receive_stock(
         lot: line.lot,
         units: line.units,
     });
-    let lines = parse::bin_lines(&mut violations, lines.collect(), parse::MAX_DELIVERY_LINES);
+    let lines: Vec<_> = lines.collect();
+    let lines = parse::bin_lines(&mut violations, &lines, parse::MAX_DELIVERY_LINES);
     let receipt = match body.receipt.trim() {
         "" => caller.new_id("ReceiveStock").into(),
         named => parse::reference(&mut violations, "receipt", named),
@@ -47,7 +48,7 @@ pub(super) async fn adjust_stock(
 ) -> Answer<proto::StockChange> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = caller.cause("AdjustStock", &body);
+    let cause = service.cause(&caller, "AdjustStock", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let sku = parse::sku(&mut violations, "sku", &body.sku);
@@ -73,7 +74,7 @@ pub(super) async fn move_stock(
 ) -> Answer<proto::StockChange> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = caller.cause("MoveStock", &body);
+    let cause = service.cause(&caller, "MoveStock", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let sku = parse::sku(&mut violations, "sku", &body.sku);
@@ -100,13 +101,13 @@ pub(super) async fn take_back(
 ) -> Answer<proto::StockChange> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let mut cause = caller.cause("TakeBack", &body);
+    let mut cause = service.cause(&caller, "TakeBack", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let order = violations.text("order_id", &body.order_id, 128);
     let shipment = parse::reference(&mut violations, "shipment_id", &body.shipment_id);
     let reference = parse::reference(&mut violations, "reference", &body.reference);
-    let lines = parse::bin_lines(&mut violations, body.lines, parse::MAX_ORDER_LINES);
+    let lines = parse::bin_lines(&mut violations, &body.lines, parse::MAX_ORDER_LINES);
     violations.done()?;
     service.walk_for(&code, &lines).await?;
     cause.story.clone_from(&order);

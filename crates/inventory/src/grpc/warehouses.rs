@@ -22,13 +22,13 @@ pub(super) async fn open_warehouse(
 ) -> Answer<proto::Warehouse> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = caller.cause("OpenWarehouse", &body);
+    let cause = service.cause(&caller, "OpenWarehouse", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let details = Details {
         name: violations.text("name", &body.name, 200),
         priority: body.priority,
-        address: body.address.map(wire::address),
+        address: body.address.map(|address| Box::new(wire::address(address))),
     };
     violations.done()?;
     let bins = |warehouse: &Warehouse, _: &[Event]| warehouse.bins().len();
@@ -80,7 +80,7 @@ pub(super) async fn define_bins(
 ) -> Answer<proto::DefineBinsResponse> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = caller.cause("DefineBins", &body);
+    let cause = service.cause(&caller, "DefineBins", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let bins = new_bins(&mut violations, &body.bins);
@@ -148,7 +148,7 @@ pub(super) async fn assign_bin(
 ) -> Answer<proto::Bin> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = caller.cause("AssignBin", &body);
+    let cause = service.cause(&caller, "AssignBin", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let sku = parse::sku(&mut violations, "sku", &body.sku);

@@ -82,7 +82,7 @@ pub(crate) fn after(
             warehouse: code.to_owned(),
             name: details.name.clone(),
             priority: details.priority,
-            address: details.address.as_ref().map(address_message),
+            address: details.address.as_deref().map(address_message),
             created_at: time::rfc3339(at_ms),
             ..proto::Warehouse::default()
         };

@@ -89,7 +89,7 @@ fn events_of_warehouses() {
         postal_code: "11765".into(),
         ..Address::default()
     };
-    let opened = House { name: "Main".into(), priority: 1, address: Some(address) };
+    let opened = House { name: "Main".into(), priority: 1, address: Some(Box::new(address)) };
     same::<Aggregate>(
         "warehouse.Opened",
         "0a044d61696e10011a360a0245471205436169726f1a094e617372204369747922065a6f6e6520382a0f3132204d616b72616d20456265696452053131373635",

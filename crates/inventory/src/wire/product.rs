@@ -91,7 +91,6 @@ fn measures(Dimensions { length, width, height }: Dimensions) -> common::Dimensi
     common::Dimensions { length, width, height }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "reads as a function of an option's value")]
 fn dimensions(message: common::Dimensions) -> Dimensions {
     let common::Dimensions { length, width, height } = message;
     Dimensions { length, width, height }

@@ -19,7 +19,7 @@ impl Aggregate for Warehouse {
                 &proto::WarehouseOpened {
                     name: details.name.clone(),
                     priority: details.priority,
-                    address: details.address.as_ref().map(address_message),
+                    address: details.address.as_deref().map(address_message),
                 },
             ),
             Event::BinsDefined { bins } => {
@@ -45,7 +45,7 @@ impl Aggregate for Warehouse {
                 Ok(Event::Opened(Details {
                     name: message.name,
                     priority: message.priority,
-                    address: message.address.map(address),
+                    address: message.address.map(|it| Box::new(address(it))),
                 }))
             }
             ("warehouse.BinsDefined", 1) => {

@@ -109,6 +109,11 @@ impl Inventory {
 
     /// A request with this key.
     pub(crate) fn ask_as<M>(&self, message: M, key: Uuid) -> Request<M> {
+        self.ask_by(Actor::service("test"), message, key)
+    }
+
+    /// A request of this actor with this key.
+    pub(crate) fn ask_by<M>(&self, actor: Actor, message: M, key: Uuid) -> Request<M> {
         let now = clock::now_ms();
         let cause = Cause {
             occurred_at_ms: now,
@@ -117,7 +122,7 @@ impl Inventory {
             request_hash: Vec::new(),
             story: String::new(),
             causation_id: None,
-            actor: Actor::service("test"),
+            actor,
             traceparent: String::new(),
         };
         self.channels.request(message, &cause)

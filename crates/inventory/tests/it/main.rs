@@ -1,4 +1,5 @@
 //! Inventory through gRPC, over a memory log and over the embedded one.
+#![cfg(test)]
 
 mod harness;
 mod products;

@@ -60,12 +60,12 @@ impl StockLedger {
             }
             Event::Picked { reservation, lines, pick_list, .. } => {
                 self.step(reservation, Step::PickList(pick_list.clone()));
-                lines.iter().for_each(|line| self.to_picked(reservation, line));
+                lines.iter().for_each(|line| self.pick_up(reservation, line));
             }
             Event::Unpicked { reservation, lines, reference, .. } => {
                 self.step(reservation, Step::PutBack(reference.clone()));
                 for line in lines {
-                    self.from_picked(reservation, &line.sku, &line.lot, line.units);
+                    self.put_down(reservation, &line.sku, &line.lot, line.units);
                     self.put(&line.sku, Place::of(line), u64::from(line.units));
                     self.hold(reservation, &line.sku, line.units);
                 }
@@ -73,7 +73,7 @@ impl StockLedger {
             Event::Shipped { reservation, shipment, lines, .. } => {
                 self.step(reservation, Step::Shipment(shipment.clone()));
                 for line in lines {
-                    self.from_picked(reservation, &line.sku, &line.lot, line.units);
+                    self.put_down(reservation, &line.sku, &line.lot, line.units);
                     let shipped = &mut self.line(reservation, &line.sku).shipped;
                     *shipped = shipped.saturating_add(line.units);
                 }
@@ -186,7 +186,7 @@ impl StockLedger {
         shelf.sweep(&place);
     }
 
-    fn to_picked(&mut self, id: &ReservationId, at: &BinUnits) {
+    fn pick_up(&mut self, id: &ReservationId, at: &BinUnits) {
         self.unchoose(id, at);
         self.unhold(id, &at.sku, at.units);
         self.take(&at.sku, &Place::of(at), u64::from(at.units));
@@ -196,7 +196,7 @@ impl StockLedger {
         shelf.picked = shelf.picked.saturating_add(u64::from(at.units));
     }
 
-    fn from_picked(&mut self, id: &ReservationId, sku: &Sku, lot: &Lot, units: u32) {
+    fn put_down(&mut self, id: &ReservationId, sku: &Sku, lot: &Lot, units: u32) {
         let picked = &mut self.line(id, sku).picked;
         if let Some(of_lot) = picked.get_mut(lot) {
             *of_lot = of_lot.saturating_sub(units);

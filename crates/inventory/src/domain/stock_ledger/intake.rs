@@ -42,7 +42,7 @@ impl StockLedger {
     pub(super) fn adjust(
         &self,
         sku: &Sku,
-        place: Place,
+        place: &Place,
         delta: i64,
         reason: &str,
         walk: &Walk,
@@ -62,16 +62,16 @@ impl StockLedger {
         if delta >= 0 {
             return Ok(if delta == 0 { vec![] } else { vec![adjusted] });
         }
-        let left = self.left_in(sku, &place, units)?;
+        let left = self.left_in(sku, place, units)?;
         let mut balance = Rebalance::new(self, sku, walk);
         let mut events = self.break_promises(sku, units, reason);
         for event in &events {
             if let Event::PromiseBroken { reservation, left, .. } = event {
-                balance.shrink(reservation, u64::from(*left), &BTreeMap::new(), Some(&place));
+                balance.shrink(reservation, u64::from(*left), &BTreeMap::new(), Some(place));
             }
         }
-        balance.set_units(&place, left);
-        let needs = balance.make_room(&place, 0, None);
+        balance.set_units(place, left);
+        let needs = balance.make_room(place, 0, None);
         balance.settle(needs, None);
         events.push(adjusted);
         events.extend(balance.into_events());
