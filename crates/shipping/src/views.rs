@@ -1,0 +1,59 @@
+//! Read models of shipping. Personal data stands in them sealed only, and is opened for an answer.
+//! *Invariant:* rows are keyed so that events of different logs may come in any order.
+
+pub(crate) mod accounts;
+pub(crate) mod awb_status_logs;
+pub(crate) mod manifests;
+pub(crate) mod shipments;
+mod sql;
+pub(crate) mod unmatched;
+
+use std::sync::{Arc, LazyLock};
+
+use nexus_es::seal::Vault;
+use nexus_es::views::{View, ViewError, ViewsConfig};
+use nexus_es::work::{self, ParkedView};
+use nexus_es::{Aggregate, BadEvent, Heard};
+use nexus_runtime::Ports;
+
+use crate::wire::SERVICE;
+
+/// Grows with every change of the tables or of what is written into them.
+const VERSION: u32 = 1;
+
+static SCHEMA: LazyLock<String> =
+    LazyLock::new(|| format!("{}{}", include_str!("../migrations/0001_views.sql"), work::SCHEMA));
+
+/// What the views of this service are built from.
+pub(crate) fn config(ports: &Ports) -> ViewsConfig {
+    ViewsConfig {
+        service: SERVICE,
+        version: VERSION,
+        schema: &SCHEMA,
+        directory: ports.views_dir.clone(),
+        views: views(Arc::clone(&ports.vault)),
+    }
+}
+
+fn views(vault: Arc<Vault>) -> Vec<Arc<dyn View>> {
+    vec![
+        Arc::new(shipments::Shipments),
+        Arc::new(awb_status_logs::AwbStatusLogs),
+        Arc::new(unmatched::Unmatched { vault }),
+        Arc::new(accounts::Accounts),
+        Arc::new(manifests::Manifests),
+        Arc::new(ParkedView::new(SERVICE)),
+    ]
+}
+
+/// The event of `A` in `heard`; `None` when it is of another aggregate, or newer than this reader.
+fn event_of<A: Aggregate>(heard: &Heard) -> Result<Option<A::Event>, ViewError> {
+    if heard.aggregate.category != A::CATEGORY || heard.service() != A::SERVICE {
+        return Ok(None);
+    }
+    match A::decode(&heard.payload) {
+        Ok(event) => Ok(Some(event)),
+        Err(BadEvent::Unknown { .. }) => Ok(None),
+        Err(BadEvent::Malformed { event_type, why }) => Err(ViewError::Event { event_type, why }),
+    }
+}
