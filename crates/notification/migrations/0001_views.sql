@@ -18,4 +18,4 @@ CREATE TABLE channel_account (account_id TEXT PRIMARY KEY, channel TEXT NOT NULL
     credentials BLOB NOT NULL, rotations BIGINT NOT NULL, enabled BIGINT NOT NULL,
     created_at_ms BIGINT NOT NULL, updated_at_ms BIGINT NOT NULL);
 CREATE TABLE shipment (shipment_id TEXT PRIMARY KEY, tracking_number TEXT NOT NULL,
-    tracking_url TEXT NOT NULL);
+    tracking_url TEXT NOT NULL, off_course TEXT NOT NULL);

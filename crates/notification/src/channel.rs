@@ -47,6 +47,8 @@ pub(crate) enum Verdict {
     SlowDown,
     /// Too many to this one customer: wait 4^n seconds.
     Pair,
+    /// The template cannot be used now: keep the message, tell the operator.
+    StopTemplate,
     /// The account cannot send: stop it, keep the queue, tell the operator.
     StopChannel,
     /// It will never work.

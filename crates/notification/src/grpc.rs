@@ -10,6 +10,7 @@ use std::time::Duration;
 use nexus_es::{Positions, Receipt};
 use nexus_proto::notification::v1 as proto;
 use nexus_proto::notification::v1::notification_service_server::NotificationService;
+use nexus_runtime::caller::Caller;
 use nexus_runtime::status;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -46,6 +47,21 @@ impl Notification {
         waited.map_err(|error| status::broken("the messages are not up to date yet", error))
     }
 }
+
+/// Settings are for those who run the shop: some roles, and our own services.
+fn only(caller: &Caller, roles: &[&str]) -> Result<(), Status> {
+    let may = |role: &String| role == "service" || roles.contains(&role.as_str());
+    if caller.actor.roles.iter().any(may) {
+        return Ok(());
+    }
+    let needed = roles.join(" or ");
+    Err(Status::permission_denied(format!("this needs a key or person with the role {needed}")))
+}
+
+/// Who may change accounts and their secrets.
+const OF_ACCOUNTS: [&str; 1] = ["admin"];
+/// Who may change words.
+const OF_TEMPLATES: [&str; 2] = ["admin", "operator"];
 
 fn unreadable(error: sqlx::Error) -> Status {
     status::broken("the messages cannot be read now", error)
@@ -120,7 +136,7 @@ impl NotificationService for Notification {
         &self,
         request: Request<proto::TestChannelAccountRequest>,
     ) -> Result<Response<proto::TestChannelAccountResponse>, Status> {
-        self.test_account(request.into_inner()).await.map(Response::new)
+        self.test_account(request).await.map(Response::new)
     }
 
     async fn rotate_channel_credentials(

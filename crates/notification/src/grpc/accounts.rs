@@ -15,7 +15,7 @@ use nexus_runtime::time::rfc3339;
 use nexus_runtime::{Violations, status};
 use tonic::{Request, Response, Status};
 
-use super::{MAX_NAME, Notification, unreadable};
+use super::{MAX_NAME, Notification, OF_ACCOUNTS, only, unreadable};
 use crate::channel::Check;
 use crate::domain::channel_account::{
     Amendment, ChannelAccount, Command, Credentials, Opening, Refusal, RotationGrace,
@@ -36,6 +36,7 @@ impl Notification {
         request: Request<proto::CreateChannelAccountRequest>,
     ) -> Result<Response<proto::ChannelAccount>, Status> {
         let caller = Caller::of(&request)?;
+        only(&caller, &OF_ACCOUNTS)?;
         let request = request.into_inner();
         let id = caller.new_id("CreateChannelAccount");
         let cause = caller.cause("CreateChannelAccount", &request);
@@ -72,6 +73,7 @@ impl Notification {
         request: Request<proto::AmendChannelAccountRequest>,
     ) -> Result<Response<proto::ChannelAccount>, Status> {
         let caller = Caller::of(&request)?;
+        only(&caller, &OF_ACCOUNTS)?;
         let request = request.into_inner();
         let cause = caller.cause("AmendChannelAccount", &request);
         let mut violations = Violations::default();
@@ -89,6 +91,7 @@ impl Notification {
         request: Request<proto::RotateChannelCredentialsRequest>,
     ) -> Result<Response<proto::ChannelAccount>, Status> {
         let caller = Caller::of(&request)?;
+        only(&caller, &OF_ACCOUNTS)?;
         let request = request.into_inner();
         let cause = caller.cause("RotateChannelCredentials", &request);
         let mut violations = Violations::default();
@@ -138,8 +141,10 @@ impl Notification {
 
     pub(super) async fn test_account(
         &self,
-        request: proto::TestChannelAccountRequest,
+        request: Request<proto::TestChannelAccountRequest>,
     ) -> Result<proto::TestChannelAccountResponse, Status> {
+        only(&Caller::of(&request)?, &OF_ACCOUNTS)?;
+        let request = request.into_inner();
         let account = self.account(&request.channel_account_id).await?;
         let secrets = self.secrets(&account).await?.unwrap_or_default();
         let begun = Instant::now();

@@ -9,7 +9,7 @@ use nexus_runtime::time::rfc3339;
 use nexus_runtime::{Violations, status};
 use tonic::{Request, Response, Status};
 
-use super::{MAX_NAME, Notification, unreadable};
+use super::{MAX_NAME, Notification, OF_TEMPLATES, only, unreadable};
 use crate::domain::template::{Command, Template, VARIABLES, Words, is_well_formed, marks};
 use crate::domain::{ChannelKind, Language, Milestone, template_id};
 use crate::views::templates;
@@ -24,6 +24,7 @@ impl Notification {
         request: Request<proto::PutTemplateRequest>,
     ) -> Result<Response<proto::Template>, Status> {
         let caller = Caller::of(&request)?;
+        only(&caller, &OF_TEMPLATES)?;
         let request = request.into_inner();
         let cause = caller.cause("PutTemplate", &request);
         let at_ms = cause.occurred_at_ms;

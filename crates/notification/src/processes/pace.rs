@@ -34,7 +34,9 @@ pub(crate) fn again(
         Verdict::Retry { attempts } => Again { retry_at_ms: after(growing), limit: Some(attempts) },
         // Not the message's fault: it waits until its age makes it old news.
         Verdict::SlowDown => Again { retry_at_ms: after(growing), limit: None },
-        Verdict::StopChannel => Again { retry_at_ms: after(config.stopped), limit: None },
+        Verdict::StopChannel | Verdict::StopTemplate => {
+            Again { retry_at_ms: after(config.stopped), limit: None }
+        }
         Verdict::Pair => {
             let wait = Duration::from_secs(4_u64.saturating_pow(attempt.min(MAX_ATTEMPTS)));
             Again { retry_at_ms: after(wait), limit: Some(MAX_ATTEMPTS) }

@@ -21,6 +21,7 @@ use crate::parts::{Parts, broken, handling, has_consent};
 use crate::processes::pace::{again, millis};
 use crate::views::accounts::{self, Account};
 use crate::views::messages::CONTENT;
+use crate::views::shipments::off_course;
 use crate::wire::{SERVICE, sealed_to_proto};
 
 pub(crate) const NAME: &str = "send_message";
@@ -253,6 +254,16 @@ impl SendMessage {
                     no.detail,
                 );
             }
+            (Verdict::StopTemplate, _) => {
+                let template = &letter.request.provider_template;
+                error!(
+                    template = template,
+                    code = no.code,
+                    "template {template} cannot be used ({}): {}",
+                    no.reason,
+                    no.detail,
+                );
+            }
             (Verdict::SlowDown, Some(until_ms)) => {
                 self.0.rests.rest(account_id, account.rotations, until_ms);
                 info!(channel_account.id = account_id, "channel account {account_id} slows down");
@@ -287,9 +298,15 @@ impl SendMessage {
         self.execute(letter, "suppress", 0, command).await
     }
 
-    /// Whether consent and contact still stand; read again when a while has passed since.
+    /// Whether shipment, consent and contact still stand; the last two are read again when a while
+    /// has passed since.
     async fn may_still_be_told(&self, letter: &Letter<'_>) -> Result<bool, Trouble> {
         let request = &letter.request;
+        let off_course = off_course(&self.0.views.pool(), &request.shipment).await;
+        if let Some(status) = off_course.map_err(|error| broken("reading a shipment", &error))? {
+            let detail = format!("the shipment is {status} by now");
+            return self.suppress(letter, "SUPERSEDED", &detail).await.map(|()| false);
+        }
         if clock::now_ms() - request.milestone_at_ms < CONSENT_MS {
             return Ok(true);
         }

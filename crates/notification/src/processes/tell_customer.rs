@@ -21,7 +21,7 @@ use crate::domain::{ChannelKind, Language, Milestone, message_id, template_id};
 use crate::parts::{Parts, broken, handling, has_consent, secret_bytes};
 use crate::processes::pace::millis;
 use crate::views::messages::CONTENT;
-use crate::views::shipments::SHIPPING;
+use crate::views::shipments::{SHIPPING, off_course};
 use crate::views::{accounts, shipments, templates};
 use crate::wire::sealed_from_proto;
 
@@ -153,7 +153,7 @@ impl TellCustomer {
             provider_language: String::new(),
             content: None,
             cause: heard.event_id.to_string(),
-            milestone_at_ms: reached.at_ms,
+            milestone_at_ms: learned(heard, reached),
         }
     }
 
@@ -170,9 +170,12 @@ impl TellCustomer {
                 return Ok(Some(not_told("SUPERSEDED", detail)));
             }
         }
-        // A courier's clock may be ahead; when we learned of it is late enough then.
-        let at_ms = reached.at_ms.min(heard.cause.occurred_at_ms);
-        let age_ms = clock::now_ms().saturating_sub(at_ms);
+        let off_course = off_course(&self.0.views.pool(), &heard.aggregate.id).await;
+        if let Some(status) = off_course.map_err(|error| broken("reading a shipment", &error))? {
+            let detail = format!("the shipment is {status} by now");
+            return Ok(Some(not_told("SUPERSEDED", detail)));
+        }
+        let age_ms = clock::now_ms().saturating_sub(learned(heard, reached));
         let too_old = age_ms > millis(self.0.config.max_age);
         Ok(too_old.then(|| not_told("OUT_OF_DATE", "it was heard of too late to be news")))
     }
@@ -273,6 +276,11 @@ impl TellCustomer {
             ("tracking_url", url),
         ]))
     }
+}
+
+/// When the milestone was reached. A courier's clock may be ahead: then when we learned of it.
+fn learned(heard: &Heard, reached: &Reached) -> i64 {
+    reached.at_ms.min(heard.cause.occurred_at_ms)
 }
 
 /// The phone in E.164; anything else could reach a stranger.

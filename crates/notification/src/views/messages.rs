@@ -12,6 +12,7 @@ use prost::Message as _;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, Row as _};
 
+use crate::channel::whatsapp::codes::meaning;
 use crate::domain::SealedValue;
 use crate::domain::message::{Event, Message, Request};
 use crate::wire::{SERVICE, sealed_to_proto};
@@ -22,6 +23,8 @@ pub(crate) const CONTENT: &str = "message.Requested.content";
 /// `MAYBE_SENT_TWICE` and stays that.
 pub(crate) const SEND_UNKNOWN: &str = "SEND_UNKNOWN";
 const ORDER: &str = "order";
+/// Stands for an answer that was none of the channel's own.
+const UNREADABLE_CODE: i64 = 2;
 
 pub(crate) struct Messages {
     pub(crate) vault: Arc<Vault>,
@@ -81,7 +84,8 @@ impl Messages {
                 standing(tx, id, "requested", SEND_UNKNOWN, detail).await?;
             }
             Event::AttemptFailed { code, reason, .. } => {
-                let detail = format!("the channel answered {code}; it is tried again by itself");
+                let advice = meaning(code.parse().unwrap_or(UNREADABLE_CODE)).1;
+                let detail = format!("the channel answered {code}: {advice}");
                 standing(tx, id, "requested", &reason, detail).await?;
             }
             Event::Failed { no, .. } => {

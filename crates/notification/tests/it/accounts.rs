@@ -89,3 +89,18 @@ async fn a_test_says_whether_the_secrets_work_and_what_to_do_and_sends_nothing()
     }
     assert_eq!(world.accepted().await.len(), 0);
 }
+
+#[tokio::test]
+async fn a_picker_may_read_messages_and_change_no_account() {
+    let world = World::start().await;
+    let mut picker = cause("story");
+    picker.actor.kind = nexus_es::ActorKind::Key;
+    picker.actor.roles = vec!["picker".to_owned()];
+    let mut client = world.channels.notification();
+    let request = world.channels.request(create("sandbox-access-token"), &picker);
+    let denied = client.create_channel_account(request).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let request = world.channels.request(proto::ListMessagesRequest::default(), &picker);
+    assert!(client.list_messages(request).await.is_ok());
+    assert_eq!(world.log.commits("notification").len(), 0);
+}

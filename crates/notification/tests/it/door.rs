@@ -1,5 +1,5 @@
-//! Where the sandbox posts receipts: the webhook becomes an event of ingress, as ingress would write
-//! it. Whether it is authentic is ingress's business, and tested there.
+//! Where the sandbox posts receipts: the webhook becomes an event of ingress, as ingress would
+//! write it. Whether it is authentic is ingress's business, and tested there.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -129,3 +129,39 @@ async fn a_call_that_was_cut_off_is_not_made_again_when_a_receipt_tells_that_it_
     let message = world.message("ship-1", "shipped", "read").await;
     assert_eq!((message.attempts, world.accepted().await.len()), (1, 1));
 }
+
+#[tokio::test]
+async fn a_template_that_is_not_approved_keeps_its_message_until_it_is() {
+    let world = World::ready().await;
+    let (name, language) = ("order_shipped", "ar");
+    let template = |status: &str| json!({ "name": name, "language": language, "body_variables": 3, "status": status });
+    world.control("templates", template("PAUSED")).await;
+    shipped(&world).await;
+    let paused = |m: &proto::Message| m.reason.as_deref() == Some("TEMPLATE_PAUSED");
+    let message = world.message_that("ship-1", "shipped", paused).await;
+    assert_eq!(message.status, "requested");
+    world.control("templates", template("APPROVED")).await;
+    world.message("ship-1", "shipped", "read").await;
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_a_shipment_that_turned_around_meanwhile() {
+    let world = World::start().await;
+    let account = world.create_account("bad-access-token").await;
+    world.order("order-1", mona());
+    world.awb("ship-1", "5108002").await;
+    world.tracked("ship-1", "out_for_delivery", true).await;
+    let stopped = |m: &proto::Message| m.reason.as_deref() == Some("TOKEN_INVALID");
+    world.message_that("ship-1", "out_for_delivery", stopped).await;
+    world.tracked("ship-1", "returning", true).await;
+    world.caught_up().await;
+    let request = proto::RotateChannelCredentialsRequest {
+        channel_account_id: account.channel_account_id,
+        credentials: Some(credentials("good-access-token")),
+    };
+    let request = world.channels.request(request, &cause("order-1"));
+    world.channels.notification().rotate_channel_credentials(request).await.unwrap();
+    let message = world.message("ship-1", "out_for_delivery", "suppressed").await;
+    assert_eq!(message.reason.as_deref(), Some("SUPERSEDED"));
+    assert_eq!(world.accepted().await.len(), 0);
+}

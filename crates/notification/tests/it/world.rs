@@ -122,7 +122,12 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Without an account, with a grace of three seconds.
     pub(crate) async fn start() -> Self {
+        Self::with_grace(Config::default().grace).await
+    }
+
+    async fn with_grace(grace: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let sandbox = nexus_sandbox::start(nexus_sandbox::Config {
@@ -157,6 +162,7 @@ impl World {
         let config = Config {
             whatsapp_sandbox_url: sandbox.whatsapp_url(),
             ingress_url: format!("http://{}", doors.local_addr().unwrap()),
+            grace,
             ..Config::default()
         };
         let tasks = Tasks::default();
@@ -189,9 +195,9 @@ impl World {
         }
     }
 
-    /// With an account whose receipts come back, and an order of Mona's.
+    /// With an account whose receipts come back, long before the grace ends, and an order of Mona's.
     pub(crate) async fn ready() -> Self {
-        let world = Self::start().await;
+        let world = Self::with_grace(Duration::from_secs(60).mul_f64(SPEED)).await;
         let account = world.create_account("sandbox-access-token").await;
         world.subscribe(&account).await;
         world.order("order-1", mona());
@@ -264,6 +270,7 @@ impl World {
         let event = shipping::ShipmentTrackingRecorded {
             order_id: "order-1".to_owned(),
             status: status.to_owned(),
+            tracking_status: status.to_owned(),
             applied,
             occurred_at_ms: clock::now_ms(),
             ..shipping::ShipmentTrackingRecorded::default()

@@ -16,6 +16,7 @@ pub(crate) fn verdict(code: i64, transient: bool) -> Verdict {
         2 | 131_016 | 131_057 => Verdict::Retry { attempts: MAX_ATTEMPTS },
         4 | 80_007 | 130_429 => Verdict::SlowDown,
         131_056 => Verdict::Pair,
+        132_001 | 132_015 => Verdict::StopTemplate,
         _ if !is_known_final(code) && transient => Verdict::Retry { attempts: MAX_ATTEMPTS },
         _ => Verdict::Final,
     }
@@ -102,13 +103,15 @@ mod tests {
         }
         let never = [
             100, 130_403, 130_472, 131_005, 131_008, 131_009, 131_021, 131_026, 131_030, 131_047,
-            131_049, 131_050, 131_051, 131_053, 132_000, 132_001, 132_015, 132_016, 133_016,
+            131_049, 131_050, 131_051, 131_053, 132_000, 132_005, 132_007, 132_016, 133_016,
             135_000,
         ];
         for code in never {
             assert_eq!(verdict(code, true), Verdict::Final, "{code}");
         }
         assert_eq!(verdict(131_056, false), Verdict::Pair);
+        assert_eq!(verdict(132_001, false), Verdict::StopTemplate);
+        assert_eq!(verdict(132_015, false), Verdict::StopTemplate);
         assert_eq!(verdict(1, false), Verdict::Retry { attempts: 2 });
         assert_eq!(verdict(777, false), Verdict::Final);
         assert_eq!(verdict(777, true), Verdict::Retry { attempts: MAX_ATTEMPTS });
