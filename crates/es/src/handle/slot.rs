@@ -370,7 +370,8 @@ async fn events_of<A: Aggregate>(
     version: Version,
     command_id: Uuid,
 ) -> Result<Vec<A::Event>, LoadError> {
-    let all = log.load(aggregate, Version(version.0.saturating_sub(1))).await?;
+    // From the beginning: which version came before this one, only the log knows.
+    let all = log.load(aggregate, Version::NONE).await?;
     let mut events = Vec::new();
     for stored in all.iter().filter(|stored| stored.version == version) {
         let commit = Commit::decode(&stored.bytes).map_err(|source| LoadError::Commit {
