@@ -90,9 +90,9 @@ impl OrderService for Api {
 
     async fn erase_contact(
         &self,
-        _request: Request<proto::EraseContactRequest>,
+        request: Request<proto::EraseContactRequest>,
     ) -> Answer<proto::Contact> {
-        Err(status::unimplemented("erasing a contact is not built yet; nothing was erased"))
+        contacts::erase(self, request).await
     }
 
     async fn record_consent(

@@ -16,6 +16,7 @@ mod wire;
 
 use std::sync::Arc;
 
+use nexus_es::process::Process;
 use nexus_es::views::{ViewError, Views};
 use nexus_es::{Handler, process};
 use nexus_proto::order::v1::order_service_server::OrderServiceServer;
@@ -30,7 +31,9 @@ use history::History;
 use numbers::Numbers;
 use processes::cancel_order::CancelOrder;
 use processes::confirm_order::ConfirmOrder;
+use processes::erase_contact::EraseContact;
 use processes::follow_order::FollowOrder;
+use processes::lapse_holds::LapseHolds;
 use wire::SERVICE;
 
 /// Why the service cannot run.
@@ -61,15 +64,21 @@ pub async fn run(
     let confirm =
         ConfirmOrder::new(orders.clone(), ports.channels.clone(), config.confirm_deadline_ms);
     let cancel = CancelOrder::new(orders.clone(), ports.channels.clone());
-    process::start(Arc::new(confirm), ports.ground(SERVICE, &views));
-    process::start(Arc::new(cancel), ports.ground(SERVICE, &views));
-    process::start(Arc::new(FollowOrder::new(orders.clone())), ports.ground(SERVICE, &views));
+    let follow = FollowOrder::new(orders.clone());
+    let lapse = LapseHolds::new(orders.clone(), Arc::clone(&ports.timers));
+    let claims = Handler::new(Arc::clone(&ports.log));
+    let erase = EraseContact::new(Arc::clone(&ports.vault), claims.clone());
+    let processes: [Arc<dyn Process>; 5] =
+        [Arc::new(confirm), Arc::new(cancel), Arc::new(follow), Arc::new(lapse), Arc::new(erase)];
+    for process in processes {
+        process::start(process, ports.ground(SERVICE, &views));
+    }
 
     let series = Handler::new(Arc::clone(&ports.log));
     let api = Api {
         orders,
         contacts: Handler::new(Arc::clone(&ports.log)),
-        claims: Handler::new(Arc::clone(&ports.log)),
+        claims,
         numbers: Numbers::new(series, config.number_prefix, config.number_block),
         views: Arc::clone(&views),
         vault: Arc::clone(&ports.vault),

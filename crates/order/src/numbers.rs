@@ -122,9 +122,8 @@ mod tests {
     async fn a_number_given_back_is_the_next() {
         let numbers = numbers(&MemoryLog::default());
         let first = numbers.take().await.unwrap();
-        let second = numbers.take().await.unwrap();
+        assert_eq!(numbers.take().await.unwrap().text(), "NX-1002");
         first.give_back();
-        drop(second);
         assert_eq!(numbers.take().await.unwrap().text(), "NX-1001");
         assert_eq!(numbers.take().await.unwrap().text(), "NX-1003");
     }

@@ -2,7 +2,9 @@
 
 pub(crate) mod cancel_order;
 pub(crate) mod confirm_order;
+pub(crate) mod erase_contact;
 pub(crate) mod follow_order;
+pub(crate) mod lapse_holds;
 
 use nexus_es::HandleError;
 use nexus_es::process::Trouble;

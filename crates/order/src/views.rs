@@ -24,7 +24,7 @@ const SCHEMA: &str = "
 CREATE TABLE orders (order_id TEXT PRIMARY KEY, number TEXT NOT NULL, number_value BIGINT NOT NULL,
     status TEXT NOT NULL, contact_id TEXT NOT NULL, created_at_ms BIGINT NOT NULL,
     document BLOB NOT NULL);
-CREATE UNIQUE INDEX orders_by_number ON orders (number);
+CREATE INDEX orders_by_number ON orders (number);
 CREATE INDEX orders_by_number_value ON orders (number_value);
 CREATE INDEX orders_by_time ON orders (created_at_ms, order_id);
 CREATE INDEX orders_by_status ON orders (status, created_at_ms, order_id);

@@ -30,6 +30,9 @@ pub(crate) enum Command {
         card: Card,
     },
     RecordConsent(Consent),
+    Erase {
+        reason: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +94,11 @@ impl Decider for Contact {
                 let moved = before.phone_hmac != card.phone_hmac;
                 let previous = if moved { before.phone_hmac.clone() } else { Vec::new() };
                 Ok(vec![Event::Amended { card: card.clone(), previous_phone_hmac: previous }])
+            }
+            Command::Erase { .. } if self.erased => Ok(vec![]),
+            Command::Erase { reason } => {
+                let phone_hmac = self.known()?.phone_hmac.clone();
+                Ok(vec![Event::Erased { reason: reason.clone(), phone_hmac }])
             }
             Command::RecordConsent(consent) => {
                 self.known()?;
@@ -166,6 +174,14 @@ mod tests {
             .then_no_news()
             .when(&Command::RecordConsent(whatsapp(false)))
             .then([Event::ConsentRecorded(whatsapp(false))]);
+    }
+
+    #[test]
+    fn a_contact_is_erased_once_and_names_the_phone_that_is_free() {
+        let erase = Command::Erase { reason: "asked".to_owned() };
+        let erased = Event::Erased { reason: "asked".to_owned(), phone_hmac: b"old".to_vec() };
+        given::<Contact>([registered()]).when(&erase).then([erased]).when(&erase).then_no_news();
+        given::<Contact>([]).when(&erase).then_refused(Refusal::Unknown);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::parse::{self, Draft};
 use super::{Answer, Api, PATIENCE, answers, refusals};
 use crate::domain::contact::{Card, Command, Contact, Refusal};
 use crate::domain::phone_claim;
+use crate::processes::erase_contact;
 use crate::wire::SERVICE;
 use crate::{personal, phone, views};
 
@@ -229,6 +230,29 @@ pub(super) async fn record_consent(
     Ok(reply(&receipt, after(api, id, &receipt).await?))
 }
 
+pub(super) async fn erase(
+    api: &Api,
+    request: Request<proto::EraseContactRequest>,
+) -> Answer<proto::Contact> {
+    let caller = Caller::of(&request)?;
+    let asked = request.into_inner();
+    let mut wrong = Violations::default();
+    let reason = wrong.text("reason", &asked.reason, 200);
+    wrong.done()?;
+    let id = asked.contact_id.as_str();
+    let cause = caller.cause("EraseContact", &asked);
+    let done = api.contacts.execute(id, Command::Erase { reason }, cause.clone()).await;
+    let receipt = done.map_err(|error| refusals::of_contact(id, error))?;
+    // The process does it too, should we end here; whoever is answered can rely on it.
+    let read = api.contacts.read(id, |contact| contact.card.clone()).await;
+    let (_, card) = read.map_err(|error| refusals::of_contact(id, error))?;
+    let hash = card.map(|card| card.phone_hmac).unwrap_or_default();
+    erase_contact::forget(&api.vault, &api.claims, id, &hash, cause).await.map_err(|trouble| {
+        status::broken("the contact is recorded as erased, its key still has to go", trouble)
+    })?;
+    Ok(reply(&receipt, after(api, id, &receipt).await?))
+}
+
 pub(super) async fn amend(
     api: &Api,
     request: Request<proto::AmendContactRequest>,
@@ -249,7 +273,7 @@ pub(super) async fn amend(
         return Err(status::not_found("contact", id));
     };
     let profile = personal::open_profile(&api.vault, &card.profile).await.map_err(unsealed)?;
-    let amended = amended(api, &asked, &card, profile.unwrap_or_default())?;
+    let amended = amended(api, &asked, &card, &profile.unwrap_or_default())?;
     let phone = amended.profile.phone.as_str();
     let hash = if phone.is_empty() { Vec::new() } else { phone::hmac(&api.phone_key, phone) };
     if hash != card.phone_hmac && !hash.is_empty() {
@@ -290,7 +314,7 @@ fn amended(
     api: &Api,
     asked: &proto::AmendContactRequest,
     card: &Card,
-    before: proto::ContactProfile,
+    before: &proto::ContactProfile,
 ) -> Result<Amended, Status> {
     let mut wrong = Violations::default();
     let mut profile = before.clone();
@@ -322,5 +346,5 @@ fn amended(
         wrong.add("phone", "is required, or an external_reference");
     }
     wrong.done()?;
-    Ok(Amended { profile_changed: profile != before, profile, external_reference, language })
+    Ok(Amended { profile_changed: profile != *before, profile, external_reference, language })
 }

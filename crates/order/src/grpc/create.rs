@@ -127,11 +127,25 @@ async fn place(
         external_reference: order.external_reference,
     };
     let done = api.orders.execute(order_id, Command::Create(Box::new(placed)), cause).await;
-    match &done {
-        // Used, or perhaps used.
-        Ok(receipt) if !receipt.replayed => {}
-        Err(HandleError::Unknown(_)) => {}
-        Ok(_) | Err(_) => number.give_back(),
+    let unused = match &done {
+        Ok(receipt) => receipt.replayed,
+        Err(error) => stored_nothing(error),
+    };
+    if unused {
+        number.give_back();
     }
     done.map_err(|error| refusals::of_order(order_id, error))
+}
+
+/// True when it is certain that the order does not stand in the log.
+fn stored_nothing(error: &HandleError<Refusal>) -> bool {
+    match error {
+        HandleError::Refused(_)
+        | HandleError::KeyReused
+        | HandleError::Contended
+        | HandleError::Unavailable(_)
+        | HandleError::TooLarge { .. }
+        | HandleError::BadId(_) => true,
+        HandleError::Unknown(_) | HandleError::Load(_) | HandleError::Panicked(_) => false,
+    }
 }

@@ -164,6 +164,7 @@ fn entry(fact: Fact) -> TimelineEntry {
         event_id: fact.event_id,
         occurred_at: rfc3339(fact.occurred_at_ms),
         learned_at: rfc3339(fact.learned_at_ms),
+        position: format!("{}:{}", fact.service, fact.position),
         service: fact.service,
         r#type: fact.event_type,
         actor: Some(TimelineActor { kind: actor(fact.actor_kind).to_owned(), id: fact.actor_id }),

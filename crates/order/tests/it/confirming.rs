@@ -27,7 +27,8 @@ async fn until(what: &str, mut there: impl AsyncFnMut() -> bool) {
 async fn a_confirmed_order_has_its_stock_held_and_its_fulfilments_open() {
     let world = world().await;
     world.inventory.put("CAIRO", "MUG-RED", 10);
-    let order = world.create(vec![line("MUG-RED", 2), line("POSTAGE", 1), line("MUG-RED", 3)]).await;
+    let order =
+        world.create(vec![line("MUG-RED", 2), line("POSTAGE", 1), line("MUG-RED", 3)]).await;
     let confirmed = world.confirm(&order.number).await;
     assert_eq!((confirmed.status.as_str(), confirmed.settled), ("confirmed", Some(true)));
     assert_eq!(confirmed.allocation[0].warehouse, "CAIRO");
@@ -159,7 +160,10 @@ async fn cancelling_gives_back_exactly_what_was_held() {
     assert_eq!(again.status, "cancelled");
     let ask = proto::ConfirmOrderRequest { order_id: gone.order_id };
     let refused = world.client().confirm_order(call(ask)).await.unwrap_err();
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "NOT_CONFIRMABLE"));
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::FailedPrecondition, "NOT_CONFIRMABLE")
+    );
     let pending = world.create(vec![line("MUG-RED", 1)]).await;
     assert_eq!(cancel(&world, &pending.order_id).await.unwrap().status, "cancelled");
 }
@@ -174,7 +178,8 @@ async fn a_cancel_while_confirming_wins_and_leaves_nothing_held() {
     let ask = proto::ConfirmOrderRequest { order_id: order.order_id.clone() };
     let confirming = client.confirm_order(call(ask));
     let cancelling = async {
-        until("confirming", async || world.get(&order.order_id).await.lifecycle == "confirming").await;
+        until("confirming", async || world.get(&order.order_id).await.lifecycle == "confirming")
+            .await;
         let asked = cancel(&world, &order.order_id);
         let back = async {
             until("asked", async || world.get(&order.order_id).await.lifecycle == "cancel_pending")
@@ -205,10 +210,26 @@ async fn an_order_on_hold_is_not_confirmed_until_it_is_released() {
     let ask = proto::ConfirmOrderRequest { order_id: order_id.clone() };
     let refused = world.client().confirm_order(call(ask)).await.unwrap_err();
     assert_eq!(reason(&refused), "ON_HOLD");
-    let release = proto::ReleaseOrderRequest { order_id: order_id.clone(), name: "fraud".to_owned() };
+    let release =
+        proto::ReleaseOrderRequest { order_id: order_id.clone(), name: "fraud".to_owned() };
     let released = world.client().release_order(call(release)).await.unwrap().into_inner();
     assert_eq!(released.status, "pending");
     assert_eq!(world.confirm(&order_id).await.status, "confirmed");
+}
+
+#[tokio::test]
+async fn a_hold_lapses_when_its_time_is_over() {
+    let world = world().await;
+    let order_id = world.create(vec![line("MUG-RED", 4)]).await.order_id;
+    let hold = proto::HoldOrderRequest {
+        order_id: order_id.clone(),
+        name: "call first".to_owned(),
+        reason: "no answer".to_owned(),
+        until: nexus_runtime::time::rfc3339(nexus_es::clock::now_ms() + 400),
+    };
+    let held = world.client().hold_order(call(hold)).await.unwrap().into_inner();
+    assert_eq!(held.status, "on_hold");
+    until("the hold lapses", async || world.get(&order_id).await.status == "pending").await;
 }
 
 #[tokio::test]

@@ -49,8 +49,7 @@ async fn a_contact_needs_a_phone_or_a_reference() {
     let bare = proto::CreateContactRequest { phone: String::new(), ..mona() };
     let refused = world.client().create_contact(call(bare.clone())).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
-    let referred =
-        proto::CreateContactRequest { external_reference: "shop-7".to_owned(), ..bare };
+    let referred = proto::CreateContactRequest { external_reference: "shop-7".to_owned(), ..bare };
     let contact = create(&world, referred).await;
     assert_eq!((contact.external_reference.as_str(), contact.phone.as_str()), ("shop-7", ""));
 }
@@ -71,7 +70,8 @@ async fn an_amended_phone_frees_the_old_one_and_orders_keep_their_snapshot() {
     let again = world.client().amend_contact(keyed(amend, "move")).await.unwrap();
     assert!(is_replayed(&again));
     assert_eq!(world.get(&order.order_id).await.contact.unwrap().phone, "+201001234567");
-    let other = create(&world, proto::CreateContactRequest { name: "Ali".to_owned(), ..mona() }).await;
+    let other =
+        create(&world, proto::CreateContactRequest { name: "Ali".to_owned(), ..mona() }).await;
     assert!(!other.existing);
     assert_ne!(other.contact_id, contact_id);
     let taken = proto::AmendContactRequest {
@@ -81,6 +81,29 @@ async fn an_amended_phone_frees_the_old_one_and_orders_keep_their_snapshot() {
     };
     let refused = world.client().amend_contact(call(taken)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::AlreadyExists, "PHONE_TAKEN"));
+    world.is_rebuilt_the_same().await;
+}
+
+#[tokio::test]
+async fn an_erased_contact_is_gone_from_views_and_search_and_totals_stay() {
+    let world = world().await;
+    let order = world.create(vec![line("MUG-RED", 1)]).await;
+    let contact_id = order.contact.clone().unwrap().contact_id;
+    let erase =
+        proto::EraseContactRequest { contact_id: contact_id.clone(), reason: "asked".to_owned() };
+    let erased = world.client().erase_contact(call(erase.clone())).await.unwrap().into_inner();
+    assert!(erased.erased && erased.name.is_empty() && erased.phone.is_empty());
+    let after = world.get(&order.order_id).await;
+    let contact = after.contact.unwrap();
+    assert_eq!((contact.name.as_str(), contact.phone.as_str()), ("", ""));
+    assert_eq!((after.notes.join(""), after.totals), (String::new(), order.totals));
+    assert!(world.search("Mona").await.is_empty() && world.search("01001234567").await.is_empty());
+    let ask = proto::GetRecipientRequest { order_id: order.order_id.clone() };
+    let question = world.channels.question(ask, "shipping", &order.order_id);
+    let told = world.client().get_recipient(question).await.unwrap().into_inner();
+    assert!(told.erased && told.recipient.is_none());
+    assert!(!create(&world, mona()).await.existing);
+    world.client().erase_contact(call(erase)).await.unwrap();
     world.is_rebuilt_the_same().await;
 }
 

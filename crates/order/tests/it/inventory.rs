@@ -58,6 +58,12 @@ impl Inventory {
         self.stock().held.keys().map(|(warehouse, name)| format!("{warehouse} {name}")).collect()
     }
 
+    /// Something is held for `name`.
+    pub(crate) fn hold(&self, warehouse: &str, name: &str, sku: &str, units: u32) {
+        let held = Held::from([(sku.to_owned(), units)]);
+        self.stock().held.insert((warehouse.to_owned(), name.to_owned()), held);
+    }
+
     pub(crate) fn product_lookups(&self) -> u32 {
         self.stock().lookups
     }

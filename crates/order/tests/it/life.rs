@@ -75,7 +75,10 @@ async fn an_order_of_two_parcels_is_followed_to_its_end() {
     assert_eq!(world.shows(&id, &part, "processing").await, "processing");
     let ask = proto::CancelOrderRequest { order_id: id.clone(), reason: "late".to_owned() };
     let refused = world.client().cancel_order(call(ask)).await.unwrap_err();
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "NOT_CANCELLABLE"));
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::FailedPrecondition, "NOT_CANCELLABLE")
+    );
     assert!(refused.message().contains("processing"), "{}", refused.message());
     fulfilled(&world, &id, "Picked", 0).await;
     assert_eq!(world.shows(&id, "", "picked").await, "picked");
@@ -92,7 +95,7 @@ async fn an_order_of_two_parcels_is_followed_to_its_end() {
     let order = world.get(&id).await;
     assert_eq!(order.progress.as_deref(), Some("1 of 2 delivered"));
     assert_eq!(order.shipments, ["one", "two"]);
-    assert_eq!(world.search("trk-two").await, [id.clone()]);
+    assert_eq!(world.search("trk-two").await, std::slice::from_ref(&id));
     tracked(&world, &id, "two", "delivery_failed").await;
     world.shows(&id, "", "exception").await;
     assert_eq!(world.get(&id).await.exceptions[0].reason, "DELIVERY_FAILED");

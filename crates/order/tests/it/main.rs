@@ -1,5 +1,6 @@
 //! The order service over a log in memory, through gRPC; inventory and fulfillment are small stands
 //! that keep their contracts.
+#![cfg(test)]
 
 mod confirming;
 mod contacts;
@@ -7,4 +8,5 @@ mod creating;
 mod inventory;
 mod life;
 mod reading;
+mod restarting;
 mod support;

@@ -1,5 +1,6 @@
 //! A running order service, and what other services would have said to it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use nexus_es::log::{Append, EventLog};
 use nexus_es::memory::{
     MemoryBlobs, MemoryCheckpoints, MemoryKeyStore, MemoryLeases, MemoryLog, MemoryTimers,
 };
+use nexus_es::ports::{Checkpoints, KeyStore, Leases, Timers};
 use nexus_es::seal::{MasterKeys, Vault};
 use nexus_es::tasks::Tasks;
 use nexus_es::{
@@ -47,18 +49,21 @@ impl KeyCheck for OneKey {
 }
 
 pub(crate) struct World {
-    pub(crate) log: MemoryLog,
+    pub(crate) log: Arc<dyn EventLog>,
     pub(crate) inventory: Inventory,
     pub(crate) running: Running,
     pub(crate) channels: Channels,
     pub(crate) client: OrderServiceClient<Channel>,
-    tasks: Tasks,
-    _views: tempfile::TempDir,
+    tasks: Stop,
+    _views: Option<tempfile::TempDir>,
 }
 
-impl Drop for World {
+/// Ends what runs when the test does.
+pub(crate) struct Stop(Tasks);
+
+impl Drop for Stop {
     fn drop(&mut self) {
-        self.tasks.stopping().cancel();
+        self.0.stopping().cancel();
     }
 }
 
@@ -66,29 +71,52 @@ pub(crate) async fn world() -> World {
     world_with(Config::default()).await
 }
 
+/// What outlives a process: the ports, without what belongs to one run.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) leases: Arc<dyn Leases>,
+    pub(crate) checkpoints: Arc<dyn Checkpoints>,
+    pub(crate) timers: Arc<dyn Timers>,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) views_dir: PathBuf,
+}
+
 pub(crate) async fn world_with(config: Config) -> World {
-    let log = MemoryLog::default();
-    let masters = MasterKeys::new(MasterKeys::generate().unwrap()).unwrap();
-    let secrets = Arc::new(Secrets::new(Zeroizing::new(vec![7; 32])));
     let views = tempfile::tempdir().unwrap();
+    let stores = Stores {
+        log: Arc::new(MemoryLog::default()),
+        leases: Arc::new(MemoryLeases::default()),
+        checkpoints: Arc::new(MemoryCheckpoints::default()),
+        timers: Arc::new(MemoryTimers::default()),
+        keys: Arc::new(MemoryKeyStore::default()),
+        views_dir: views.path().to_owned(),
+    };
+    let world = world_on(stores, Inventory::default(), config).await;
+    World { _views: Some(views), ..world }
+}
+
+/// The service over `stores`, beside an inventory that may have lived before.
+pub(crate) async fn world_on(stores: Stores, inventory: Inventory, config: Config) -> World {
+    let masters = MasterKeys::new(Zeroizing::new(vec![9; 32])).unwrap();
+    let secrets = Arc::new(Secrets::new(Zeroizing::new(vec![7; 32])));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
     let channels = Channels::shared(&uri, Arc::clone(&secrets)).unwrap();
     let tasks = Tasks::default();
     let ports = Ports {
-        log: Arc::new(log.clone()),
-        leases: Arc::new(MemoryLeases::default()),
-        checkpoints: Arc::new(MemoryCheckpoints::default()),
-        timers: Arc::new(MemoryTimers::default()),
+        log: Arc::clone(&stores.log),
+        leases: stores.leases,
+        checkpoints: stores.checkpoints,
+        timers: stores.timers,
         blobs: Arc::new(MemoryBlobs::default()),
-        vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
+        vault: Arc::new(Vault::new(stores.keys, masters)),
         tasks: tasks.clone(),
-        views_dir: views.path().to_owned(),
+        views_dir: stores.views_dir,
         channels: channels.clone(),
         secrets: Arc::clone(&secrets),
         speed: 1.0,
     };
-    let inventory = Inventory::default();
     let mut routes = RoutesBuilder::default();
     routes.add_service(InventoryServiceServer::new(inventory.clone()));
     let running = nexus_order::run(ports, config, &mut routes).await.unwrap();
@@ -100,13 +128,21 @@ pub(crate) async fn world_with(config: Config) -> World {
         let incoming = TcpListenerStream::new(listener);
         server.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await.unwrap();
     });
-    tasks.spawn("fulfillment", open_fulfillments(log.clone(), tasks.clone()));
+    tasks.spawn("fulfillment", open_fulfillments(Arc::clone(&stores.log), tasks.clone()));
     let client = OrderServiceClient::new(channels.channel()).max_decoding_message_size(8 << 20);
-    World { log, inventory, running, channels, client, tasks, _views: views }
+    World {
+        log: stores.log,
+        inventory,
+        running,
+        channels,
+        client,
+        tasks: Stop(tasks),
+        _views: None,
+    }
 }
 
 /// Fulfillment's first step: a confirmed order gets one fulfilment a warehouse.
-async fn open_fulfillments(log: MemoryLog, tasks: Tasks) {
+async fn open_fulfillments(log: Arc<dyn EventLog>, tasks: Tasks) {
     let mut tail = log.tail("order", Position::START).await.unwrap();
     loop {
         let commits = tokio::select! {
@@ -126,8 +162,12 @@ async fn open_fulfillments(log: MemoryLog, tasks: Tasks) {
                     ..fulfillment::FulfillmentOpened::default()
                 };
                 let id = fulfillment_id(order_id, &part.warehouse);
+                let aggregate = AggregateId::new("fulfillment", "fulfillment", &id).unwrap();
+                if !log.load(&aggregate, Version::NONE).await.unwrap().is_empty() {
+                    continue;
+                }
                 let cause = heard.cause_for("fulfillment", &id, clock::now_ms(), String::new());
-                append(&log, ("fulfillment", "fulfillment", &id), "Opened", &opened, cause).await;
+                append(&*log, ("fulfillment", "fulfillment", &id), "Opened", &opened, cause).await;
             }
         }
     }
@@ -153,7 +193,7 @@ pub(crate) fn cause_of(story: &str) -> Cause {
 
 /// Appends one event as the service that owns it would.
 pub(crate) async fn append(
-    log: &MemoryLog,
+    log: &dyn EventLog,
     (service, category, id): (&str, &str, &str),
     event: &str,
     message: &impl Message,
@@ -261,14 +301,12 @@ impl World {
     }
 
     pub(crate) async fn get(&self, order_id: &str) -> proto::Order {
-        let ask =
-            proto::GetOrderRequest { order_id: order_id.to_owned(), ..Default::default() };
+        let ask = proto::GetOrderRequest { order_id: order_id.to_owned(), ..Default::default() };
         self.client().get_order(call(ask)).await.unwrap().into_inner()
     }
 
     pub(crate) async fn search(&self, query: &str) -> Vec<String> {
-        let ask =
-            proto::SearchOrdersRequest { query: query.to_owned(), ..Default::default() };
+        let ask = proto::SearchOrdersRequest { query: query.to_owned(), ..Default::default() };
         let found = self.client().search_orders(call(ask)).await.unwrap().into_inner();
         found.orders.into_iter().map(|order| order.order_id).collect()
     }
@@ -281,7 +319,7 @@ impl World {
         message: &impl Message,
         story: &str,
     ) {
-        append(&self.log, aggregate, event, message, cause_of(story)).await;
+        append(&*self.log, aggregate, event, message, cause_of(story)).await;
     }
 
     /// Waits until the order view shows the part, or the order, at `stage`.
@@ -294,7 +332,11 @@ impl World {
             ..Default::default()
         };
         let shown = self.client().await_order(call(ask)).await.unwrap().into_inner();
-        assert!(shown.settled, "{stage} of {part_id:?} is not shown, the order is {}", shown.status);
+        assert!(
+            shown.settled,
+            "{stage} of {part_id:?} is not shown, the order is {}",
+            shown.status
+        );
         shown.status
     }
 
@@ -302,6 +344,11 @@ impl World {
     pub(crate) async fn order_log(&self) -> Vec<u8> {
         let mut tail = self.log.tail("order", Position::START).await.unwrap();
         tail.next(10_000).await.unwrap().iter().flat_map(|commit| commit.bytes.to_vec()).collect()
+    }
+
+    /// Ends everything that runs here, as a shutdown does.
+    pub(crate) async fn end(self) {
+        assert!(self.tasks.0.shut_down(DEADLINE).await);
     }
 
     pub(crate) async fn is_rebuilt_the_same(&self) {

@@ -303,7 +303,7 @@ fn a_broken_promise_shows_until_the_goods_are_picked_all_the_same() {
         warehouse: "CAIRO".to_owned(),
         ..fact(Kind::Promise, "o/1", 9, Report::Exception("PROMISE_BROKEN".to_owned()))
     };
-    assert_eq!(headline(&[broken.clone()]), "exception");
+    assert_eq!(headline(std::slice::from_ref(&broken)), "exception");
     assert_eq!(headline(&[broken, fulfillment(3, Stage::Picked)]), "picked");
 }
 
