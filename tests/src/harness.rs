@@ -1,0 +1,23 @@
+//! What the tests drive Nexus with, and read it by.
+
+pub mod bytes;
+pub mod evidence;
+pub mod history;
+pub mod label;
+pub mod life;
+pub mod look;
+pub mod nexus;
+pub mod random;
+pub mod rest;
+pub mod sandbox;
+pub mod shop;
+pub mod wait;
+
+pub use history::{Command, History, Outcome};
+pub use life::{Life, Wish};
+pub use look::Look;
+pub use nexus::{Nexus, Options};
+pub use random::Random;
+pub use rest::{Answer, Rest};
+pub use sandbox::Sandbox;
+pub use shop::Shop;

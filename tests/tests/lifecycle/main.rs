@@ -1,0 +1,9 @@
+//! From created to delivered over the real binary: what goes well, what is refused, what bends.
+
+mod bends;
+mod keys;
+mod picking;
+mod refusals;
+mod sizes;
+mod walk;
+mod webhooks;
