@@ -82,6 +82,13 @@ impl WhatsApp {
 async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
     let mut response = request.send().await?;
     let status = response.status().as_u16();
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    debug!(
+        http.status = status,
+        fb.trace_id = header("x-fb-trace-id"),
+        fb.usage = header("x-business-use-case-usage"),
+        "the channel answers HTTP {status}",
+    );
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         body.extend_from_slice(&chunk);
@@ -180,7 +187,7 @@ fn one_line(value: &str) -> String {
 fn outcome(answer: &Answer) -> Outcome {
     if (200..300).contains(&answer.status) {
         return match serde_json::from_slice::<Accepted>(&answer.body) {
-            Ok(Accepted { messages }) => match messages.into_iter().next() {
+            Ok(Accepted { messages }) => match messages.into_iter().find(|m| !m.id.is_empty()) {
                 Some(message) => Outcome::Accepted { provider_id: message.id },
                 None => Outcome::Unknown { reason: "unreadable" },
             },
@@ -271,7 +278,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_after_success_is_unknown_and_not_refused() {
-        for body in ["", "<html>", r#"{"messages":[]}"#] {
+        for body in ["", "<html>", r#"{"messages":[]}"#, r#"{"messages":[{"id":""}]}"#] {
             assert_eq!(answered(200, body), Outcome::Unknown { reason: "unreadable" }, "{body}");
         }
         assert_eq!(answered(502, "bad gateway"), Outcome::Unknown { reason: "server error" });

@@ -1,6 +1,5 @@
 //! The words of each milestone and language.
 
-use nexus_es::Positions;
 use nexus_proto::notification::v1 as proto;
 use nexus_runtime::caller::Caller;
 use nexus_runtime::page::Page;
@@ -13,7 +12,6 @@ use super::{MAX_NAME, Notification, OF_TEMPLATES, only, unreadable};
 use crate::domain::template::{Command, Template, VARIABLES, Words, is_well_formed, marks};
 use crate::domain::{ChannelKind, Language, Milestone, template_id};
 use crate::views::templates;
-use crate::wire::SERVICE;
 
 /// Longest text of a template at WhatsApp.
 const MAX_BODY: usize = 1024;
@@ -60,14 +58,14 @@ impl Notification {
         request: proto::ListTemplatesRequest,
     ) -> Result<proto::ListTemplatesResponse, Status> {
         let page = Page::parse(request.page_size, &request.page_token)?;
-        self.reach(&request.min_position).await?;
+        let position = self.reach(&request.min_position).await?;
         let after = page.after.as_deref().and_then(<[String]>::first);
         let mut rows = Vec::new();
         for milestone in Milestone::ALL {
             for language in Language::ALL {
                 let key = format!("{}~{}", rank(milestone), language.as_str());
                 if after.is_none_or(|after| key > *after) {
-                    rows.push((key, self.template(milestone, language, String::new()).await?));
+                    rows.push((key, self.template(milestone, language, position.clone()).await?));
                 }
             }
         }
@@ -85,11 +83,6 @@ impl Notification {
     ) -> Result<proto::Template, Status> {
         let id = template_id(ChannelKind::WhatsApp, milestone, language);
         let put = templates::get(&self.0.views.pool(), &id).await.map_err(unreadable)?;
-        let position = if position.is_empty() {
-            Positions::one(SERVICE, Default::default()).to_string()
-        } else {
-            position
-        };
         Ok(match put {
             Some((words, at_ms)) => to_proto(words, Some(at_ms), position),
             None => to_proto(Words::built_in(milestone, language), None, position),

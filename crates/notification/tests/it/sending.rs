@@ -133,8 +133,12 @@ async fn a_call_that_was_cut_off_is_not_made_again_when_a_receipt_tells_that_it_
 #[tokio::test]
 async fn a_template_that_is_not_approved_keeps_its_message_until_it_is() {
     let world = World::ready().await;
-    let (name, language) = ("order_shipped", "ar");
-    let template = |status: &str| json!({ "name": name, "language": language, "body_variables": 3, "status": status });
+    let template = |status: &str| {
+        let mut template = json!({ "name": "order_shipped", "language": "ar" });
+        template["body_variables"] = 3.into();
+        template["status"] = status.into();
+        template
+    };
     world.control("templates", template("PAUSED")).await;
     shipped(&world).await;
     let paused = |m: &proto::Message| m.reason.as_deref() == Some("TEMPLATE_PAUSED");

@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    /// With an account whose receipts come back, long before the grace ends, and an order of Mona's.
+    /// With an account whose receipts come back long before the grace ends, and Mona's order.
     pub(crate) async fn ready() -> Self {
         let world = Self::with_grace(Duration::from_secs(60).mul_f64(SPEED)).await;
         let account = world.create_account("sandbox-access-token").await;
