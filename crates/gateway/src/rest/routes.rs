@@ -83,9 +83,10 @@ impl Routes {
                 add(&mut routes, &rpc, rule)?;
             }
         }
-        // Literals before parameters, so that a fixed word is never taken for an id.
+        // Verbs before none and literals before parameters, so that neither is taken for an id.
         routes.sort_by_key(|route| {
-            route.segments.iter().map(|s| matches!(s, Segment::Parameter(_))).collect::<Vec<_>>()
+            let parameters = route.segments.iter().map(|s| matches!(s, Segment::Parameter(_)));
+            (route.verb.is_none(), parameters.collect::<Vec<_>>())
         });
         Ok(Self { routes })
     }
@@ -203,6 +204,8 @@ mod tests {
         assert_eq!(find(&Method::GET, "/v1/orders/7").unwrap(), ("GetOrder".to_owned(), id("7")));
         let confirm = find(&Method::POST, "/v1/orders/7:confirm").unwrap();
         assert_eq!(confirm, ("ConfirmOrder".to_owned(), id("7")));
+        let print = find(&Method::GET, "/v1/shipments/7:print-awb").unwrap();
+        assert_eq!(print.0, "PrintAwb");
         assert_eq!(find(&Method::POST, "/v1/orders:search").unwrap().0, "SearchOrders");
         assert_eq!(find(&Method::POST, "/v1/orders").unwrap().0, "CreateOrder");
     }
