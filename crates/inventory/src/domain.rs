@@ -117,7 +117,7 @@ pub struct Dimensions {
 /// byte becomes `=` and its two hex digits. Different names give different ids.
 #[must_use]
 pub fn id_of(name: &str) -> String {
-    use fmt::Write;
+    use std::fmt::Write;
     let mut id = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_~+:".contains(&byte) {

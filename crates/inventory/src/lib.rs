@@ -3,6 +3,7 @@
 mod config;
 pub mod domain;
 mod grpc;
+pub mod verify;
 mod views;
 mod wire;
 

@@ -1,6 +1,7 @@
 //! What can be asked about products, warehouses and stock without touching an aggregate.
 //! *Invariant:* everything follows from inventory's own log, whose events come in order; a batch is
-//! folded by key before it is written, so that a table costs one statement a batch, not one an event.
+//! folded by key before it is written, so that a table costs one statement a batch, not one an
+//! event.
 
 pub(crate) mod commands;
 pub(crate) mod movements;
@@ -77,7 +78,8 @@ fn event_of<A: Aggregate>(heard: &Heard) -> Result<Option<A::Event>, ViewError> 
     }
 }
 
-/// `($1, $2), ($3, $4)`: placeholders of `rows` rows with `columns` columns, the first of them `$from`.
+/// `($1, $2), ($3, $4)`: placeholders of `rows` rows with `columns` columns, the first of them
+/// `$from`.
 fn placeholders(rows: usize, columns: usize, from: usize) -> String {
     let row = |row: usize| {
         let columns = (0..columns).map(|column| format!("${}", from + row * columns + column));

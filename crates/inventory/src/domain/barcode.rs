@@ -1,6 +1,6 @@
 //! What a scanner reads, in the one form in which it is stored and looked up.
-//! *Invariant:* all spellings of one GTIN (EAN-8, UPC-A, UPC-A less its leading zero, EAN-13, GTIN-14)
-//! have one form; whatever is no GTIN stays as it was read, to the letter.
+//! *Invariant:* all spellings of one GTIN (EAN-8, UPC-A, UPC-A less its leading zero, EAN-13,
+//! GTIN-14) have one form; whatever is no GTIN stays as it was read, to the letter.
 
 use std::fmt;
 

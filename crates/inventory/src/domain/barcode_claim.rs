@@ -1,8 +1,8 @@
 //! One barcode, and the one SKU that it names.
 //! *Invariant:* a barcode names at most one SKU at any time.
 //!
-//! A claim is made before its product says that it has the barcode. A claim whose product never came
-//! to be (a crash in between) stays with that SKU: the same request, sent again, completes it.
+//! A claim is made before its product says that it has the barcode. A claim whose product never
+//! came to be (a crash in between) stays with that SKU: the same request, sent again, completes it.
 
 use nexus_es::Decider;
 

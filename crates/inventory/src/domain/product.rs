@@ -1,6 +1,6 @@
 //! Something that is sold: its SKU is the aggregate's id.
-//! *Invariant:* a SKU is registered once; what it is called and weighs may change, what it is (goods
-//! that are stocked, or not) may not.
+//! *Invariant:* a SKU is registered once; what it is called and weighs may change, what it is
+//! (goods that are stocked, or not) may not.
 
 use nexus_es::Decider;
 

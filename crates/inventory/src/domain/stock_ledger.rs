@@ -1,13 +1,16 @@
-//! The stock of one warehouse, double entry: every unit lies in a bin or is picked for somebody, and
-//! beside that is promised to at most one reservation. The warehouse's code is the aggregate's id.
-//! *Invariant:* units in bins and picked = received − shipped ± adjusted + taken back; per SKU the units
-//! promised never exceed those in bins, and those chosen for pick lists never exceed those promised, nor,
-//! in any bin, those that lie there. Each holds after every event, the last one after every commit.
+//! The stock of one warehouse, double entry: every unit lies in a bin or is picked for somebody,
+//! and beside that is promised to at most one reservation. The warehouse's code is the aggregate's
+//! id.
+//! *Invariant:* units in bins and picked = received − shipped ± adjusted + taken back; per SKU the
+//! units promised never exceed those in bins, and those chosen for pick lists never exceed those
+//! promised, nor, in any bin, those that lie there. Each holds after every event, the last one
+//! after every commit.
 //!
 //! A command costs what its own lines cost, however large the warehouse is; only a bin that holds
-//! less than was chosen from it makes the ledger look at all promises of that SKU. A reservation that
-//! holds nothing any more is kept, small, until [`FINISHED_KEPT`] others have ended after it, so that
-//! late and repeated messages about it are still known; receipts and returns are kept for ever.
+//! less than was chosen from it makes the ledger look at all promises of that SKU. A reservation
+//! that holds nothing any more is kept, small, until [`FINISHED_KEPT`] others have ended after it,
+//! so that late and repeated messages about it are still known; receipts and returns are kept for
+//! ever.
 
 mod evolve;
 mod intake;

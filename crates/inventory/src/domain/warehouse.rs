@@ -1,5 +1,5 @@
-//! A place that holds stock: its bins, the walk through them, and which SKU belongs where. Its code is
-//! the aggregate's id.
+//! A place that holds stock: its bins, the walk through them, and which SKU belongs where. Its code
+//! is the aggregate's id.
 //! *Invariant:* a bin that was defined stays defined; a SKU belongs in at most one bin.
 
 use std::collections::{BTreeMap, HashMap};
@@ -249,7 +249,8 @@ fn serpentine(code: &str) -> u32 {
     (((zone * 100 + aisle) * 100 + rack) * 10 + level) * 100 + position
 }
 
-/// The numbers in a code: runs of digits as they are, runs of letters counted A = 1 … Z = 26, AA = 27.
+/// The numbers in a code: runs of digits as they are, runs of letters counted A = 1 … Z = 26, AA =
+/// 27.
 fn parts(code: &str) -> Vec<u32> {
     let mut parts: Vec<(bool, u32)> = Vec::new();
     let mut fresh = true;

@@ -1,5 +1,5 @@
-//! Whether the warehouse, the bins and the products that a request names are there. Bins and products
-//! are never taken away, so that what is found here still holds when the ledger decides.
+//! Whether the warehouse, the bins and the products that a request names are there. Bins and
+//! products are never taken away, so that what is found here still holds when the ledger decides.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -200,8 +200,8 @@ pub(super) async fn resolve_barcode(
     Ok(Response::new(proto::ResolveBarcodeResponse { sku: text.to_owned(), units: 1, name }))
 }
 
-/// The cause of a step on a barcode that a product's command needs. It has an id of its own each time:
-/// a claim that was given back since must be made again, not remembered.
+/// The cause of a step on a barcode that a product's command needs. It has an id of its own each
+/// time: a claim that was given back since must be made again, not remembered.
 fn step(cause: &Cause) -> Cause {
     Cause { command_id: nexus_es::new_id(), request_hash: Vec::new(), ..cause.clone() }
 }

@@ -42,14 +42,7 @@ pub(super) fn ledger(warehouse: &str, refusal: Refusal) -> Status {
         ),
         Refusal::BinShort { sku, bin, lot, asked, there } => {
             let lot = if lot.is_empty() { String::new() } else { format!(" of lot {lot}") };
-            status::refused(
-                "BIN_SHORT",
-                format!(
-                    "bin {bin} holds {there} units of {sku}{lot}, {asked} cannot be taken from it: \
-                     count the bin and adjust it first"
-                ),
-                &[("there", &there.to_string()), ("sku", sku.as_str()), ("bin", bin.as_str())],
-            )
+            bin_short(&format!("{sku}{lot}"), bin.as_str(), asked, there)
         }
         Refusal::NotHeld { sku, asked, held } => status::refused(
             "NOT_HELD",
@@ -78,4 +71,15 @@ pub(super) fn ledger(warehouse: &str, refusal: Refusal) -> Status {
             &[("sku", sku.as_str())],
         ),
     }
+}
+
+fn bin_short(what: &str, bin: &str, asked: u64, there: u64) -> Status {
+    status::refused(
+        "BIN_SHORT",
+        format!(
+            "bin {bin} holds {there} units of {what}, {asked} cannot be taken from it: count the \
+             bin and adjust it first"
+        ),
+        &[("there", &there.to_string()), ("bin", bin)],
+    )
 }

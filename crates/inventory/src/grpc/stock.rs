@@ -144,7 +144,12 @@ async fn change(
 /// A SKU as the ledger has it.
 fn stock_item(ledger: &StockLedger, warehouse: &str, sku: &Sku) -> proto::StockItem {
     let count = |units: u64| u32::try_from(units).unwrap_or(u32::MAX);
-    let shelf = ledger.shelf(sku).cloned().unwrap_or_default();
+    let named = proto::StockItem {
+        sku: sku.to_string(),
+        warehouse: warehouse.to_owned(),
+        ..Default::default()
+    };
+    let Some(shelf) = ledger.shelf(sku) else { return named };
     let piles = shelf.piles.iter().filter(|(_, pile)| pile.units > 0);
     let bins = piles.map(|(place, pile)| proto::BinStock {
         bin: place.bin.to_string(),
@@ -153,13 +158,12 @@ fn stock_item(ledger: &StockLedger, warehouse: &str, sku: &Sku) -> proto::StockI
         allocated: count(pile.allocated),
     });
     proto::StockItem {
-        sku: sku.to_string(),
-        warehouse: warehouse.to_owned(),
         on_hand: count(shelf.on_hand()),
         reserved: count(shelf.held),
         available: count(shelf.available()),
         picked: count(shelf.picked),
         bins: bins.collect(),
+        ..named
     }
 }
 

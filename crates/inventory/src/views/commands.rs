@@ -1,5 +1,5 @@
-//! The keys that callers from outside have used, each with the digest of its request. A handler knows
-//! those of its own aggregate; this table also finds a key that was used for another product.
+//! The keys that callers from outside have used, each with the digest of its request. A handler
+//! knows those of its own aggregate; this table also finds a key that was used for another product.
 
 use std::collections::BTreeMap;
 

@@ -12,8 +12,8 @@ use super::{ROWS_A_STATEMENT, placeholders};
 use crate::domain::stock_ledger::Event;
 use crate::domain::{BinUnits, SkuUnits};
 
-const COLUMNS: &str = "sku, position, event_index, nth, warehouse, at_ms, kind, units, bin, to_bin, \
-                       lot, order_id, reason, receipt, event_id";
+const COLUMNS: &str = "sku, position, event_index, nth, warehouse, at_ms, kind, units, bin, \
+                       to_bin, lot, order_id, reason, receipt, event_id";
 
 /// One row of the table `movements`, without what all rows of its event share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -96,8 +96,9 @@ async fn write_stock(
     for chunk in stock.chunks(ROWS_A_STATEMENT) {
         let text = format!(
             "INSERT INTO stock (sku, warehouse, in_bins, held, picked) VALUES {} \
-             ON CONFLICT (sku, warehouse) DO UPDATE SET in_bins = stock.in_bins + excluded.in_bins, \
-             held = stock.held + excluded.held, picked = stock.picked + excluded.picked",
+             ON CONFLICT (sku, warehouse) DO UPDATE SET \
+             in_bins = stock.in_bins + excluded.in_bins, held = stock.held + excluded.held, \
+             picked = stock.picked + excluded.picked",
             placeholders(chunk.len(), 5, 1)
         );
         let mut query = sqlx::query(AssertSqlSafe(text));

@@ -69,8 +69,8 @@ impl View for Warehouses {
     }
 }
 
-/// The warehouse after an event, its bins not counted: the view folds with it, and so does the answer
-/// to a repeated call.
+/// The warehouse after an event, its bins not counted: the view folds with it, and so does the
+/// answer to a repeated call.
 pub(crate) fn after(
     mut warehouse: proto::Warehouse,
     code: &str,
@@ -270,8 +270,8 @@ pub(crate) async fn fill(
         skus.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
     }
     let piles = format!(
-        "SELECT bin, CAST(SUM(units) AS BIGINT) FROM piles WHERE warehouse = $1 AND bin IN {wanted} \
-         GROUP BY bin"
+        "SELECT bin, CAST(SUM(units) AS BIGINT) FROM piles \
+         WHERE warehouse = $1 AND bin IN {wanted} GROUP BY bin"
     );
     let mut units: BTreeMap<String, u32> = BTreeMap::new();
     for row in of_bins(pool, piles, warehouse, bins).await? {

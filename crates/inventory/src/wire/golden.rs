@@ -51,7 +51,8 @@ fn events_of_products_and_barcodes() {
     };
     same::<crate::domain::product::Product>(
         "product.Registered",
-        "0a06d983d988d8a812110a0d343030363338313333333933311001120c0a084d55472d43415345100c18ac0222060864105a18782801320908f8be5b1203454750",
+        "0a06d983d988d8a812110a0d343030363338313333333933311001120c0a084d55472d434153\
+         45100c18ac0222060864105a18782801320908f8be5b1203454750",
         &Product::Registered(registered),
     );
     let amended = Amendment {
@@ -92,7 +93,8 @@ fn events_of_warehouses() {
     let opened = House { name: "Main".into(), priority: 1, address: Some(Box::new(address)) };
     same::<Aggregate>(
         "warehouse.Opened",
-        "0a044d61696e10011a360a0245471205436169726f1a094e617372204369747922065a6f6e6520382a0f3132204d616b72616d20456265696452053131373635",
+        "0a044d61696e10011a360a0245471205436169726f1a094e617372204369747922065a6f6e65\
+         20382a0f3132204d616b72616d20456265696452053131373635",
         &Warehouse::Opened(opened),
     );
     let bin = DefinedBin { code: "A-01-02-1-1".into(), pick_sequence: 7, zone: "A".into() };
@@ -107,11 +109,12 @@ fn events_of_warehouses() {
 }
 
 #[test]
-fn events_that_move_units() {
+fn events_within_the_house() {
     let received = Stock::Received { receipt: "D1".into(), lines: vec![at("A", "L7", 5)] };
     same::<StockLedger>(
         "stock_ledger.Received",
-        "0a024431120e0a034d55471201411a024c3720057a1008011201411a024c3722034d5547300a7a09080322034d55473009",
+        "0a024431120e0a034d55471201411a024c3720057a1008011201411a024c3722034d5547300a\
+         7a09080322034d55473009",
         &received,
     );
     let adjusted = Stock::Adjusted {
@@ -138,6 +141,10 @@ fn events_that_move_units() {
         "0a034d55471201411a014228037a0c080112014122034d554730057a0c080112014222034d55473006",
         &moved,
     );
+}
+
+#[test]
+fn events_on_the_way_out_and_back() {
     let picked = Stock::Picked {
         reservation: "o1/1".into(),
         order: "o1".into(),
@@ -146,7 +153,8 @@ fn events_that_move_units() {
     };
     same::<StockLedger>(
         "stock_ledger.Picked",
-        "0a046f312f3112026f311a0a0a034d55471201412002220270317a0c080112014122034d554730037a09080222034d554730047a09080622034d554730037a0c080712014122034d55473003",
+        "0a046f312f3112026f311a0a0a034d55471201412002220270317a0c080112014122034d5547\
+         30037a09080222034d554730047a09080622034d554730037a0c080712014122034d55473003",
         &picked,
     );
     let unpicked = Stock::Unpicked {
@@ -158,7 +166,8 @@ fn events_that_move_units() {
     };
     same::<StockLedger>(
         "stock_ledger.Unpicked",
-        "0a046f312f3112026f311a0a0a034d55471201422001220963616e63656c6c65642a0275317a0c080112014222034d554730027a09080222034d554730017a09080622034d55473002",
+        "0a046f312f3112026f311a0a0a034d55471201422001220963616e63656c6c65642a0275317a\
+         0c080112014222034d554730027a09080222034d554730017a09080622034d55473002",
         &unpicked,
     );
     let shipped = Stock::Shipped {
@@ -169,7 +178,8 @@ fn events_that_move_units() {
     };
     same::<StockLedger>(
         "stock_ledger.Shipped",
-        "0a046f312f3112026f311a027331220b0a034d55471a024c3720027a0d08021a024c3722034d554730037a09080422034d55473004",
+        "0a046f312f3112026f311a027331220b0a034d55471a024c3720027a0d08021a024c3722034d\
+         554730037a09080422034d55473004",
         &shipped,
     );
     let taken_back = Stock::TakenBack {
@@ -180,7 +190,8 @@ fn events_that_move_units() {
     };
     same::<StockLedger>(
         "stock_ledger.TakenBack",
-        "0a026f31120273311a0a0a034d55471201412001220272317a0c080112014122034d554730027a09080422034d55473001",
+        "0a026f31120273311a0a0a034d55471201412001220272317a0c080112014122034d55473002\
+         7a09080422034d55473001",
         &taken_back,
     );
 }

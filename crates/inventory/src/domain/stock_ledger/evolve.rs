@@ -4,7 +4,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Event, FINISHED_KEPT, Line, Place, Reservation, Step, StockLedger};
+use super::{Event, FINISHED_KEPT, Line, LotUnits, Place, Reservation, Step, StockLedger};
 use crate::domain::{BinUnits, Lot, OrderId, ReservationId, Sku};
 
 impl StockLedger {
@@ -36,20 +36,12 @@ impl StockLedger {
             }
             Event::Released { reservation, lines, given_up, .. } => {
                 given_up.iter().for_each(|line| self.unchoose(reservation, line));
-                for line in lines {
-                    self.unhold(reservation, &line.sku, line.units);
-                }
-                if let Some(known) = self.reservations.get_mut(reservation) {
-                    known.released = true;
-                }
-                self.finish_if_idle(reservation);
+                lines.iter().for_each(|line| self.unhold(reservation, &line.sku, line.units));
+                self.end(reservation);
             }
             Event::ReleasedUnseen { reservation, order, .. } => {
                 self.begin(reservation, order);
-                if let Some(known) = self.reservations.get_mut(reservation) {
-                    known.released = true;
-                }
-                self.finish_if_idle(reservation);
+                self.end(reservation);
             }
             Event::BinsAllocated { reservation, lines, .. } => {
                 lines.iter().for_each(|line| self.choose(reservation, line));
@@ -64,19 +56,11 @@ impl StockLedger {
             }
             Event::Unpicked { reservation, lines, reference, .. } => {
                 self.step(reservation, Step::PutBack(reference.clone()));
-                for line in lines {
-                    self.put_down(reservation, &line.sku, &line.lot, line.units);
-                    self.put(&line.sku, Place::of(line), u64::from(line.units));
-                    self.hold(reservation, &line.sku, line.units);
-                }
+                lines.iter().for_each(|line| self.put_back(reservation, line));
             }
             Event::Shipped { reservation, shipment, lines, .. } => {
                 self.step(reservation, Step::Shipment(shipment.clone()));
-                for line in lines {
-                    self.put_down(reservation, &line.sku, &line.lot, line.units);
-                    let shipped = &mut self.line(reservation, &line.sku).shipped;
-                    *shipped = shipped.saturating_add(line.units);
-                }
+                lines.iter().for_each(|line| self.send_off(reservation, line));
                 self.finish_if_idle(reservation);
             }
             Event::TakenBack { shipment, reference, lines, .. } => {
@@ -101,6 +85,13 @@ impl StockLedger {
         let age = self.tick();
         let fresh = Reservation { order: order.clone(), age, ..Reservation::default() };
         self.reservations.insert(id.clone(), fresh);
+    }
+
+    fn end(&mut self, id: &ReservationId) {
+        if let Some(known) = self.reservations.get_mut(id) {
+            known.released = true;
+        }
+        self.finish_if_idle(id);
     }
 
     fn step(&mut self, id: &ReservationId, step: Step) {
@@ -194,6 +185,18 @@ impl StockLedger {
         *picked = picked.saturating_add(at.units);
         let shelf = self.shelves.entry(at.sku.clone()).or_default();
         shelf.picked = shelf.picked.saturating_add(u64::from(at.units));
+    }
+
+    fn put_back(&mut self, id: &ReservationId, line: &BinUnits) {
+        self.put_down(id, &line.sku, &line.lot, line.units);
+        self.put(&line.sku, Place::of(line), u64::from(line.units));
+        self.hold(id, &line.sku, line.units);
+    }
+
+    fn send_off(&mut self, id: &ReservationId, line: &LotUnits) {
+        self.put_down(id, &line.sku, &line.lot, line.units);
+        let shipped = &mut self.line(id, &line.sku).shipped;
+        *shipped = shipped.saturating_add(line.units);
     }
 
     fn put_down(&mut self, id: &ReservationId, sku: &Sku, lot: &Lot, units: u32) {

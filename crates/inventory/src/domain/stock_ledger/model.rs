@@ -432,8 +432,11 @@ proptest! {
             ledger = evolved(ledger, &events);
         }
         let before = SKUS.map(|sku| ledger.available(&sku.into()));
-        let (reservation, order) = (ReservationId::from("new/1"), OrderId::from("new"));
-        let reserve = Command::Reserve { reservation: reservation.clone(), order: order.clone(), lines };
+        let reservation = ReservationId::from("new/1");
+        let order = OrderId::from("new");
+        let reserve = Command::Reserve {
+            reservation: reservation.clone(), order: order.clone(), lines,
+        };
         let taken = ledger.decide(&reserve).unwrap_or_default();
         ledger = evolved(ledger, &taken);
         let allocate = Command::AllocateBins {

@@ -131,8 +131,8 @@ pub(super) fn walked<'a>(
     places.into_iter().map(|(_, _, place)| place).collect()
 }
 
-/// The units that one command may still choose, SKU by SKU in walking order. Each SKU is sorted once,
-/// however many reservations want it.
+/// The units that one command may still choose, SKU by SKU in walking order. Each SKU is sorted
+/// once, however many reservations want it.
 struct FreePiles<'a> {
     ledger: &'a StockLedger,
     walk: &'a Walk,

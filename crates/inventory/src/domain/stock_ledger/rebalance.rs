@@ -1,5 +1,6 @@
 //! Which bins are chosen for whom, when units of one SKU are no longer where they were chosen.
-//! *Invariant:* a promise that can be served from another bin is; the oldest promises keep their bins.
+//! *Invariant:* a promise that can be served from another bin is; the oldest promises keep their
+//! bins.
 
 use std::collections::BTreeMap;
 
