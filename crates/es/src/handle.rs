@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use crate::commit::{BadCommit, Cause, Commit, Payload, Stored, sha256};
 use crate::decider::Decider;
@@ -192,6 +193,8 @@ impl<A: Aggregate> Handler<A> {
         read: impl FnOnce(&A, &[A::Event]) -> T + Send + 'static,
     ) -> Result<(Receipt, T), HandleError<A::Refusal>> {
         let aggregate = AggregateId::new(self.service, A::CATEGORY, id)?;
+        // A request from outside begins without knowing whose story it belongs to.
+        Span::current().record("nexus.story", cause.story.as_str());
         let (sender, receiver) = oneshot::channel();
         let pending = Pending {
             command: Some(command),

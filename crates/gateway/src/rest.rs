@@ -91,6 +91,7 @@ impl Rest {
         let key = idempotency_key(&parts.method, &parts.headers)?;
         let call = call::Call { route, actor: &actor, key: key.as_deref(), message };
         let answered = call.send(&self.channels).await?;
+        tell_story(&answered.message);
         let mut response = respond(&answered.message)?;
         let headers = response.headers_mut();
         if let Some(key) = key.and_then(|key| HeaderValue::from_str(&key).ok()) {
@@ -114,6 +115,20 @@ impl Rest {
             Problem::of(&status::unauthenticated(why))
         })
     }
+}
+
+/// What was just created, or belongs to an order, tells the story that the span did not know.
+fn tell_story(message: &DynamicMessage) {
+    let named = message.get_field_by_name("order_id").map(std::borrow::Cow::into_owned);
+    let listed = message.get_field_by_name("order_ids").map(std::borrow::Cow::into_owned);
+    let story = match (named, listed) {
+        (Some(Value::String(order)), _) => order,
+        (_, Some(Value::List(orders))) if orders.len() == 1 => {
+            orders.first().and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+        _ => return,
+    };
+    tracing::Span::current().record("nexus.story", story);
 }
 
 /// The caller's key, or a fresh one; none for reads.
