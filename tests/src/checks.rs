@@ -2,6 +2,7 @@
 //! function from what was seen to what is wrong with it.
 //! *Invariant:* each check has a test that plants one violation and sees it named.
 
+mod ends;
 mod history;
 mod messages;
 mod shipping;
@@ -12,6 +13,7 @@ use std::fmt;
 
 use anyhow::ensure;
 
+pub use ends::check_i15;
 pub use history::{check_i1, check_i2, check_i7, check_i9, check_i10};
 pub use messages::check_i26;
 pub use shipping::{check_i22, check_i24, check_i25};

@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nexus_tests::harness::bytes::{files_below, position};
+use nexus_tests::harness::look::with;
 use nexus_tests::harness::shop::{LAMP, MUG};
 use nexus_tests::harness::{Life, Look, Nexus, Options, Wish, wait};
 use serde_json::json;
@@ -99,21 +100,22 @@ async fn leaking_tables(
 }
 
 fn wish() -> serde_json::Value {
-    let mut body = Wish::of(1, &[(MUG, 2), (LAMP, 1)]).body();
-    body["contact"] = json!({
-        "name": "Zumurrudah زمردةكناري", "phone": "+201098765432", "language": "ar",
-        "email": "zumurrudah@canary.example",
-        "consents": [{"channel": "whatsapp", "granted": true, "source": "checkout"}],
-        "addresses": [{"country": "EG", "governorate": "Cairo", "city": "Cairo",
-                       "district": "Nasr City", "line1": "9 Plumage Lane"}],
+    let personal = json!({
+        "contact": {
+            "name": "Zumurrudah زمردةكناري", "phone": "+201098765432", "language": "ar",
+            "email": "zumurrudah@canary.example",
+            "consents": [{"channel": "whatsapp", "granted": true, "source": "checkout"}],
+            "addresses": [{"country": "EG", "governorate": "Cairo", "city": "Cairo",
+                           "district": "Nasr City", "line1": "9 Plumage Lane"}],
+        },
+        "shipping_address": {
+            "country": "EG", "governorate": "Cairo", "city": "Cairo", "district": "Nasr City",
+            "line1": "12 Canarybird Street", "line2": "behind the Birdseed shop",
+            "building": "Nestbuilding", "floor": "Perchfloor", "apartment": "7",
+        },
+        "notes": ["Feathernote: ring twice", "ملاحظةريش"],
     });
-    body["shipping_address"] = json!({
-        "country": "EG", "governorate": "Cairo", "city": "Cairo", "district": "Nasr City",
-        "line1": "12 Canarybird Street", "line2": "behind the Birdseed shop",
-        "building": "Nestbuilding", "floor": "Perchfloor", "apartment": "7",
-    });
-    body["notes"] = json!(["Feathernote: ring twice", "ملاحظةريش"]);
-    body
+    with(Wish::of(1, &[(MUG, 2), (LAMP, 1)]).body(), &personal)
 }
 
 #[tokio::test]

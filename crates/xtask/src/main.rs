@@ -1,10 +1,11 @@
-//! Chores of this repository: `cargo xtask test` and `cargo xtask tidy`.
+//! Chores of this repository: `cargo xtask test`, `cargo xtask crash` and `cargo xtask tidy`.
 #![expect(
     clippy::print_stderr,
     clippy::print_stdout,
     reason = "a chore talks to the person who started it"
 )]
 
+mod crash;
 mod doc_tests;
 mod nats_server;
 mod repository;
@@ -22,6 +23,8 @@ use clap::Parser;
 enum Chore {
     /// Fetch what the tests need and run them all.
     Test(run_tests::Options),
+    /// Kill a running Nexus again and again, and check that nothing is lost or done twice.
+    Crash(crash::Options),
     /// Check the rules that neither rustc, clippy nor rustfmt know.
     Tidy,
 }
@@ -29,6 +32,7 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Test(options) => run_tests::run(&options),
+        Chore::Crash(options) => crash::run(&options),
         Chore::Tidy => tidy(),
     };
     outcome.unwrap_or_else(|problem| {

@@ -35,6 +35,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         command.status().with_context(|| format!("cannot start {}", in_words(&command)))
     };
 
+    let built = start(build_command(is_release(&options.runner)))?;
+    if !built.success() {
+        return Ok(exit_code(built));
+    }
     let status = start(test_command(&options.runner))?;
     if !status.success() || !options.runner.is_empty() {
         return Ok(exit_code(status));
@@ -49,6 +53,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The end-to-end tests start the binary, which no test runner builds for them.
+pub(crate) fn build_command(release: bool) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(["build", "--package", "nexus"]);
+    if release {
+        command.arg("--release");
+    }
+    command
+}
+
+fn is_release(runner: &[String]) -> bool {
+    runner.iter().any(|word| word == "--release" || word == "-r")
 }
 
 fn test_command(runner: &[String]) -> Command {
@@ -94,13 +112,13 @@ fn test_data(root: &Path, named: Option<&Path>) -> anyhow::Result<Option<PathBuf
     Ok(None)
 }
 
-fn in_words(command: &Command) -> String {
+pub(crate) fn in_words(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// The exit code of a child as ours; one that was ended by a signal has none and counts as 1.
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1));
     ExitCode::from(code)
 }
@@ -118,6 +136,14 @@ mod tests {
         assert!(!names_a_package(&words(&["--locked", "a_unit_is_never"])));
         assert!(names_a_package(&words(&["-p", "nexus-es"])));
         assert!(names_a_package(&words(&["--package=nexus-es"])));
+    }
+
+    #[test]
+    fn the_binary_is_built_the_way_the_tests_are() {
+        assert!(is_release(&words(&["-p", "nexus-tests", "--release"])));
+        assert!(!is_release(&words(&["-p", "nexus-tests"])));
+        let in_release = in_words(&build_command(true));
+        assert_eq!(in_release, "cargo build --package nexus --release");
     }
 
     #[test]

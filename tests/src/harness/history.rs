@@ -69,6 +69,18 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(command);
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether nothing was tried.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// A copy of all.
     #[must_use]
     pub fn all(&self) -> Vec<Command> {

@@ -338,17 +338,26 @@ impl Life {
     /// # Errors
     /// When it does not come to that in time.
     pub async fn until_status(&mut self, status: &str) -> anyhow::Result<()> {
-        let what = format!("for order {} to be {status}", self.order_id);
+        self.until_one_of(&[status]).await
+    }
+
+    /// Waits for one of several ends.
+    ///
+    /// # Errors
+    /// When it does not come to any in time.
+    pub async fn until_one_of(&mut self, ends: &[&str]) -> anyhow::Result<()> {
+        let what = format!("for order {} to be {}", self.order_id, ends.join(" or "));
         let rest = self.rest().clone();
         let path = format!("/v1/orders/{}", self.order_id);
+        let patience = self.patience();
         let statuses = &mut self.statuses;
-        let waited = wait::until(&what, COURIER_PATIENCE, async || {
+        let waited = wait::until(&what, patience, async || {
             let order = rest.get(&path).await?;
             let seen = order.text("status");
             if statuses.last().is_none_or(|last| last != seen) {
                 statuses.push(seen.to_owned());
             }
-            Ok((seen == status).then_some(()))
+            Ok(ends.contains(&seen).then_some(()))
         });
         let waited = waited.await;
         waited.with_context(|| format!("it went through {:?}", self.statuses))
@@ -422,7 +431,11 @@ impl Life {
         mut probe: impl AsyncFnMut(&Self) -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
         let what = format!("for order {} {what}", self.order_id);
-        wait::until(&what, COURIER_PATIENCE, async || probe(self).await).await
+        wait::until(&what, self.patience(), async || probe(self).await).await
+    }
+
+    fn patience(&self) -> Duration {
+        self.rest().patience().unwrap_or(COURIER_PATIENCE)
     }
 
     async fn look(&mut self) -> anyhow::Result<String> {

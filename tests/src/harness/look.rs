@@ -36,6 +36,15 @@ impl Look for Value {
     }
 }
 
+/// Puts fields into an object, over those of the same name.
+#[must_use]
+pub fn with(mut object: Value, fields: &Value) -> Value {
+    if let (Some(object), Some(fields)) = (object.as_object_mut(), fields.as_object()) {
+        object.extend(fields.clone());
+    }
+    object
+}
+
 fn step<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     match value {
         Value::Array(list) => list.get(name.parse::<usize>().ok()?),

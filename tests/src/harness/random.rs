@@ -29,6 +29,14 @@ impl Random {
     }
 }
 
+impl Random {
+    /// One of several; none of none.
+    pub fn one_of<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
+        let count = u64::try_from(choices.len()).ok()?;
+        choices.get(usize::try_from(self.between(0, count)).ok()?)
+    }
+}
+
 /// A seed that no run before had.
 #[must_use]
 pub fn fresh_seed() -> u64 {

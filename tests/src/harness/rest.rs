@@ -105,6 +105,12 @@ impl Rest {
         Self { patience: Some(patience), ..self.clone() }
     }
 
+    /// For how long it tries again.
+    #[must_use]
+    pub const fn patience(&self) -> Option<Duration> {
+        self.patience
+    }
+
     /// Whether it tries again.
     #[must_use]
     pub const fn is_patient(&self) -> bool {
