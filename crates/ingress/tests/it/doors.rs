@@ -1,8 +1,11 @@
 //! What each door lets in and what it answers.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::hmac;
 use axum::body::Body;
 use axum::http::{Method, Request};
+use futures::future::join_all;
 use nexus_es::clock;
 use nexus_es::commit::sha256;
 use nexus_proto::ingress::v1::{HeaderList, InboxReceived};
@@ -202,6 +205,20 @@ async fn there_are_these_doors_and_no_other() {
         let request = Request::builder().method(&method).uri(path).body(Body::empty()).unwrap();
         assert_eq!(world.send(request).await.0.as_u16(), expected, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn webhooks_that_come_at_once_are_all_kept_each_once() {
+    let world = World::with_accounts().await;
+    let bodies: BTreeSet<_> = (0..300).map(|n| format!("{{\"trackingNumber\":{n}}}")).collect();
+    let answers = join_all(bodies.iter().map(|body| world.send(update(body)))).await;
+    assert!(answers.iter().all(|(status, _)| status.as_u16() == 200));
+    let mut kept = BTreeSet::new();
+    for webhook in world.kept() {
+        let body = String::from_utf8(opened(&world, &webhook).await).unwrap();
+        assert!(kept.insert(body), "kept twice");
+    }
+    assert_eq!(kept, bodies);
 }
 
 #[tokio::test]
