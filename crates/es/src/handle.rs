@@ -24,7 +24,7 @@ use crate::log::{EventLog, LogError, Source};
 use slot::{Loaded, Pending, Slot};
 
 /// Aggregates whose state a handler keeps in memory.
-const CACHED_AGGREGATES: usize = 16 * 1024;
+const CACHED_AGGREGATES: usize = 4 * 1024;
 
 /// A decider that can be stored: which service owns it, and its events as bytes. Implemented in
 /// `wire.rs`, the only place that knows both sides.

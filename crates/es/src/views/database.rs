@@ -80,8 +80,8 @@ impl Generation {
     async fn open(number: u64, path: PathBuf, create: bool) -> Result<Self, ViewError> {
         let mode = if create { "rwc" } else { "rw" };
         let url = format!("sqlite://{}?mode={mode}", path.display());
-        let writer = pool(&url, 1).await?;
-        let pool = pool(&url, READERS).await?;
+        let writer = pool(&url, 1, "PRAGMA cache_size = -6000").await?;
+        let pool = pool(&url, READERS, "PRAGMA cache_size = -1000").await?;
         let generation = Self { number, path, pool, writer };
         if !create {
             generation.positions().await?;
@@ -131,18 +131,20 @@ impl Generation {
     }
 }
 
-async fn pool(url: &str, connections: u32) -> Result<AnyPool, ViewError> {
+/// A pool whose connections keep so many KiB of pages each: with seven services they add up, and
+/// the system's own cache holds the same pages once more.
+async fn pool(url: &str, connections: u32, cache: &'static str) -> Result<AnyPool, ViewError> {
     let options = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
-        .after_connect(|connection, _| {
+        .after_connect(move |connection, _| {
             Box::pin(async move {
                 for pragma in [
                     "PRAGMA journal_mode = WAL",
                     "PRAGMA synchronous = NORMAL",
                     "PRAGMA busy_timeout = 5000",
                     "PRAGMA temp_store = MEMORY",
-                    "PRAGMA cache_size = -8000",
+                    cache,
                     "PRAGMA secure_delete = ON",
                 ] {
                     connection.execute(pragma).await?;
