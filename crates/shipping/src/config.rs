@@ -47,10 +47,10 @@ impl Config {
         let default = Self::default();
         let mut settings = Settings::of("shipping", environment);
         let config = Self {
-            bosta_live_url: url(settings.get("BOSTA_LIVE_URL", default.bosta_live_url)?),
-            bosta_sandbox_url: url(settings.get("BOSTA_SANDBOX_URL", default.bosta_sandbox_url)?),
-            ingress_url: url(settings.get("INGRESS_URL", default.ingress_url)?),
-            tracking_url: url(settings.get("TRACKING_URL", default.tracking_url)?),
+            bosta_live_url: url(&settings.get("BOSTA_LIVE_URL", default.bosta_live_url)?),
+            bosta_sandbox_url: url(&settings.get("BOSTA_SANDBOX_URL", default.bosta_sandbox_url)?),
+            ingress_url: url(&settings.get("INGRESS_URL", default.ingress_url)?),
+            tracking_url: url(&settings.get("TRACKING_URL", default.tracking_url)?),
             courier_timeout: seconds(&mut settings, "COURIER_TIMEOUT_S", default.courier_timeout)?,
             silence: seconds(&mut settings, "SILENCE_S", default.silence)?,
         };
@@ -75,7 +75,7 @@ fn seconds(
     Ok(Duration::from_secs(settings.get(field, default.as_secs())?))
 }
 
-fn url(given: String) -> String {
+fn url(given: &str) -> String {
     given.trim_end_matches('/').to_owned()
 }
 

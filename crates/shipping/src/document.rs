@@ -57,9 +57,8 @@ fn assemble(objects: &[String]) -> Vec<u8> {
         file.push_str(&format!("{} 0 obj\n{object}\nendobj\n", nth + 1));
     }
     let (start, size) = (file.len(), objects.len() + 1);
-    file.push_str(&format!(
-        "xref\n0 {size}\n{table}trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
-    ));
+    file.push_str(&format!("xref\n0 {size}\n{table}trailer\n<< /Size {size} /Root 1 0 R >>\n"));
+    file.push_str(&format!("startxref\n{start}\n%%EOF\n"));
     file.into_bytes()
 }
 
@@ -72,10 +71,11 @@ mod tests {
         let lines: Vec<String> = (0..120).map(|line| format!("line ({line})")).collect();
         let file = String::from_utf8(pdf(&lines)).unwrap();
         assert!(file.starts_with("%PDF-1.4") && file.contains("/Count 3"));
-        let table = &file[file.rfind("xref\n0").unwrap()..];
-        for (nth, entry) in table.lines().skip(3).take(9).enumerate() {
-            let offset: usize = entry[..10].parse().unwrap();
-            assert!(file[offset..].starts_with(&format!("{} 0 obj", nth + 1)), "{entry}");
+        let (_, table) = file.rsplit_once("\nxref\n0").unwrap();
+        for (nth, entry) in table.lines().skip(2).take(9).enumerate() {
+            let offset: usize = entry.split(' ').next().unwrap().parse().unwrap();
+            let object = file.split_at(offset).1;
+            assert!(object.starts_with(&format!("{} 0 obj", nth + 1)), "{entry}");
         }
     }
 }

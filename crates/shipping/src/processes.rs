@@ -31,14 +31,20 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Vec<Arc<dyn Process>> {
     ]
 }
 
-/// A call that can be made again without harm.
-fn again(error: &CallError) -> Trouble {
+/// When a silent courier is asked again; divided by the speed.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A call that can be made again without harm. A courier that is away for hours parks nothing: its
+/// parcels wait.
+fn again(parts: &Parts, error: &CallError) -> Trouble {
     match error {
         CallError::Busy { retry_after } => Trouble::NotYet(*retry_after, error.to_string()),
-        CallError::Refused(_)
-        | CallError::ReferenceTaken
-        | CallError::NotFound
-        | CallError::Unanswered { .. } => Trouble::Retry(error.to_string()),
+        CallError::Unanswered { .. } => {
+            Trouble::NotYet(parts.ports.scaled(ASK_AGAIN), error.to_string())
+        }
+        CallError::Refused(_) | CallError::ReferenceTaken | CallError::NotFound => {
+            Trouble::Retry(error.to_string())
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bosta, API v2, against its live system or the sandbox.
-//! *Invariant:* each create carries our reference as `uniqueBusinessReference`, the API's only guard
-//! against a second delivery.
+//! *Invariant:* each create carries our reference as `uniqueBusinessReference`, the API's only
+//! guard against a second delivery.
 
 mod api;
 mod cities;

@@ -1,5 +1,5 @@
-//! What every courier keeps to, tried over HTTP against the sandbox; and a broken one that the suite
-//! must catch.
+//! What every courier keeps to, tried over HTTP against the sandbox; and a broken one that the
+//! suite must catch.
 
 use std::sync::Mutex;
 
@@ -138,11 +138,9 @@ async fn an_address_without_a_district_ships_by_the_looser_form_and_an_unserved_
     let to = |reference: &str, governorate: &str, district: &str| {
         let mut request = parcel_for_mona(reference);
         let address = request.recipient.address.get_or_insert_default();
-        (
-            governorate.clone_into(&mut address.governorate),
-            district.clone_into(&mut address.district),
-        );
-        "".clone_into(&mut address.city);
+        governorate.clone_into(&mut address.governorate);
+        district.clone_into(&mut address.district);
+        address.city.clear();
         request
     };
     let somewhere = to("nx-2", "Cairo", "Nowhere Gardens");

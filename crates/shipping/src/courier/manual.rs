@@ -1,4 +1,5 @@
-//! Any courier whose numbers are typed in. The merchant's own systems may post updates in our words.
+//! Any courier whose numbers are typed in. The merchant's own systems may post updates in our
+//! words.
 
 use async_trait::async_trait;
 use nexus_runtime::time::parse_rfc3339;

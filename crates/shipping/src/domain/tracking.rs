@@ -394,7 +394,7 @@ mod tests {
     fn after_collecting_from_the_customer_the_road_leads_back() {
         let road = update(2, Reading::InTransitUnlessCollected);
         let last_leg = update(3, Reading::OutForDeliveryUnlessVisited);
-        assert_eq!(status_of(&[road.clone()]), Some(InTransit));
+        assert_eq!(status_of(std::slice::from_ref(&road)), Some(InTransit));
         assert_eq!(status_of(&[update(1, Reading::Collected), road]), Some(Returning));
         assert_eq!(status_of(&[update(1, Reading::AtCustomer), last_leg]), Some(Returning));
     }

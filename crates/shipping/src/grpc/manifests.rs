@@ -15,7 +15,6 @@ use crate::domain::manifest::{Command, Event, Manifest, Misfit, Parcel, Scan};
 use crate::domain::shipment;
 use crate::views::manifests::{self, ManifestCard};
 use crate::views::shipments::{self, Card, Wanted};
-use crate::wire::SERVICE;
 
 const NUMBER_MAX: usize = 64;
 const ID_MAX: usize = 64;
@@ -279,7 +278,7 @@ fn page_of(id: &str, state: &Manifest, now: i64) -> Vec<String> {
     let total: i64 = state.parcels().iter().map(|parcel| parcel.cod).sum();
     let mut lines = vec![
         format!("Manifest {id}"),
-        format!("Courier: {}   Service: {SERVICE}", state.courier().name()),
+        format!("Courier: {}", state.courier().name()),
         format!("Closed: {}", nexus_runtime::time::rfc3339(now)),
         format!("Parcels: {}", state.parcels().len()),
         format!("Cash on delivery: {} {currency}", money::format_amount(total, &currency)),

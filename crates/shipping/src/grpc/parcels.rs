@@ -66,7 +66,7 @@ impl Shipping {
         let order_id = fulfillments.first().map(|first| first.order_id.clone());
         let order_id = order_id.ok_or_else(|| nothing_packed("not picked yet"))?;
         let now: Vec<_> = fulfillments.iter().map(|one| one.status.clone()).collect();
-        let packed: Vec<_> = fulfillments.into_iter().flat_map(packed).collect();
+        let packed: Vec<_> = fulfillments.iter().flat_map(packed).collect();
         if packed.is_empty() {
             return Err(nothing_packed(&now.join(", ")));
         }
@@ -170,7 +170,7 @@ impl Shipping {
     }
 }
 
-fn packed(fulfillment: fulfillment::Fulfillment) -> Vec<Packed> {
+fn packed(fulfillment: &fulfillment::Fulfillment) -> Vec<Packed> {
     let is_waiting = fulfillment.status == "packed";
     let parcels = fulfillment.parcels.clone().into_iter();
     parcels

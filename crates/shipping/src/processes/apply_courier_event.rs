@@ -221,7 +221,7 @@ impl ApplyCourierEvent {
             Ok(Tracked::At { told, .. }) => Ok(told.reading.status() == Some(end)),
             // A terminated delivery vanishes.
             Ok(Tracked::Gone) | Err(CallError::NotFound) => Ok(end == TrackingStatus::Cancelled),
-            Err(error) => Err(again(&error)),
+            Err(error) => Err(again(&self.parts, &error)),
         }
     }
 }

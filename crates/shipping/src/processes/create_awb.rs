@@ -1,6 +1,6 @@
 //! When an AWB is asked for, call the courier; when its answer is lost, look the delivery up.
-//! *Invariant:* after a call without an answer nothing is made before three looks found nothing, and
-//! then only under the same reference.
+//! *Invariant:* after a call without an answer nothing is made before three looks found nothing,
+//! and then only under the same reference.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use nexus_es::Heard;
 use nexus_es::process::{Process, Trouble};
 use nexus_proto::common::v1::Recipient;
+use nexus_proto::order::v1::GetRecipientRequest;
 use prost::Message;
 use tokio::time::Instant;
 
@@ -20,7 +21,7 @@ use crate::domain::shipment::{
 };
 use crate::opener::OpenError;
 use crate::parts::{Parts, cause_for};
-use crate::wire::sealed_out;
+use crate::wire::{SERVICE, sealed_out};
 
 const NAME: &str = "create_awb";
 /// The context of a shipment's recipient.
@@ -28,8 +29,6 @@ pub(crate) const RECIPIENT: &str = "shipment.Planned.recipient";
 /// When to look, after the answer was lost; divided by the speed.
 const LOOKS_AT: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(20), Duration::from_secs(120)];
-/// When the look itself got no answer.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) struct CreateAwb {
     parts: Arc<Parts>,
@@ -140,11 +139,25 @@ impl CreateAwb {
             reference: reference.to_owned(),
             order_number: plan.order_number.clone(),
             recipient: recipient.map_err(|error| Trouble::Hopeless(error.to_string()))?,
-            notes: String::new(),
+            notes: self.notes(&plan.order_id).await,
             parcel: plan.parcel.clone(),
             cod: plan.cod,
             currency: plan.currency.clone(),
         }))
+    }
+
+    /// What the customer wrote for the courier; a parcel goes without it too.
+    async fn notes(&self, order_id: &str) -> String {
+        let channels = &self.parts.ports.channels;
+        let wanted = GetRecipientRequest { order_id: order_id.to_owned() };
+        let request = channels.question(wanted, SERVICE, order_id);
+        match channels.order().get_recipient(request).await {
+            Ok(answer) => answer.into_inner().delivery_notes,
+            Err(status) => {
+                tracing::warn!("the notes of order {order_id} are missing: {:?}", status.code());
+                String::new()
+            }
+        }
     }
 
     async fn look(
@@ -166,17 +179,9 @@ impl CreateAwb {
         let opened = opened.map_err(|error| not_opened(&error))?;
         let courier = self.parts.couriers.of(opened.courier);
         let (reference, number) = (state.reference(), plan.order_number.as_str());
-        let found = match courier.find_by_reference(&opened.account, reference, number).await {
-            Ok(found) => found,
-            Err(CallError::Busy { retry_after }) => {
-                return Err(Trouble::NotYet(retry_after, "the courier is busy".to_owned()));
-            }
-            // A look without an answer is no look.
-            Err(error) => {
-                let wait = self.parts.ports.scaled(LOOK_AGAIN);
-                return Err(Trouble::NotYet(wait, error.to_string()));
-            }
-        };
+        // A look without an answer is no look.
+        let found = courier.find_by_reference(&opened.account, reference, number).await;
+        let found = found.map_err(|error| again(&self.parts, &error))?;
         let mut found = found.into_iter();
         if let Some(oldest) = found.next() {
             self.issue(heard, attempt, oldest, true).await?;
@@ -230,7 +235,7 @@ impl CreateAwb {
                 Awb { awb: number.clone(), tracking_number: number.clone(), ..Awb::default() };
             match courier.void(&opened.account, &awb).await {
                 Ok(()) => tracing::warn!("voided the surplus AWB {number}"),
-                Err(error) => return Err(again(&error)),
+                Err(error) => return Err(again(&self.parts, &error)),
             }
         }
         Ok(())

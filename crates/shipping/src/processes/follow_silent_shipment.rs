@@ -97,7 +97,10 @@ impl FollowSilentShipment {
         let opened = self.parts.accounts.open(&plan.account).await;
         let opened = opened.map_err(|error| not_opened(&error))?;
         let courier = self.parts.couriers.of(opened.courier);
-        let tracked = courier.track(&opened.account, awb).await.map_err(|error| again(&error))?;
+        let tracked = courier
+            .track(&opened.account, awb)
+            .await
+            .map_err(|error| again(&self.parts, &error))?;
         // What vanished was ended by somebody else, or never was: a person sees it in the list.
         let Tracked::At { told, raw } = tracked else { return Ok(()) };
         let status = told.reading.status().filter(|s| *s != TrackingStatus::Unrecognised);

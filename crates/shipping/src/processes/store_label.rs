@@ -51,7 +51,7 @@ impl Process for StoreLabel {
                 Ok(())
             }
             Err(LabelError::Courier(CallError::NotFound) | LabelError::Erased) => Ok(()),
-            Err(LabelError::Courier(error)) => Err(again(&error)),
+            Err(LabelError::Courier(error)) => Err(again(&self.parts, &error)),
             Err(LabelError::Account(error)) => Err(not_opened(&error)),
             Err(LabelError::Record(trouble)) => Err(trouble),
             Err(LabelError::Store(why)) => Err(Trouble::Retry(why)),

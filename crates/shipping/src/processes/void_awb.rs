@@ -46,7 +46,7 @@ impl Process for VoidAwb {
             Err(CallError::Refused(problem)) => {
                 ("void refused", Command::RecordVoidRefused(problem))
             }
-            Err(error) => return Err(again(&error)),
+            Err(error) => return Err(again(&self.parts, &error)),
         };
         self.parts.record(id, command, cause_for(heard, NAME, action)).await.map(|_| ())
     }

@@ -94,7 +94,8 @@ impl View for Accounts {
             let courier = card.shown.as_ref().map(|shown| shown.courier.clone());
             sqlx::query(
                 "INSERT INTO courier_accounts (account_id, courier, created_ms, card) \
-                 VALUES ($1, $2, $3, $4) ON CONFLICT (account_id) DO UPDATE SET card = excluded.card",
+                 VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (account_id) DO UPDATE SET card = excluded.card",
             )
             .bind(id.to_owned())
             .bind(courier.unwrap_or_default())

@@ -4,7 +4,7 @@ use nexus_proto::shipping::v1 as proto;
 use nexus_runtime::status;
 use serde_json::json;
 
-use crate::world::{CALM, World, eventually};
+use crate::world::{CALM, World, eventually, wish};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_looked_up_and_its_delivery_adopted() {
@@ -121,6 +121,31 @@ async fn a_courier_that_has_the_parcel_keeps_the_awb() {
     let refused = world.client().void_awb(world.by(void(id))).await.unwrap_err();
     assert_eq!(status::reason(&refused).as_deref(), Some("VOID_REFUSED"));
     assert_eq!(world.shipment(id).await.status, "awb_live");
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_call_and_answer_makes_no_second_delivery() {
+    let world = World::start(CALM).await;
+    let account = world.account("bosta", "key").await.courier_account_id;
+    world.fault("delay", json!({"on": "create", "delay_ms": 3_000})).await;
+    let order_id = world.packed_order("1", 1);
+    let mut client = world.client();
+    let request = world.by(wish(&order_id, &account));
+    // The courier has made it, and its answer is on the way.
+    let made = eventually(async || (world.live_deliveries().await == 1).then_some(()));
+    tokio::select! {
+        answered = client.create_shipments(request) => panic!("too early: {answered:?}"),
+        () = made => {}
+    }
+    let world = world.forgetful().await;
+    let shipment = world.ship(&order_id, &account).await.unwrap().shipments.remove(0);
+    let live = world.shipment_that(&shipment.shipment_id, |it| it.status == "awb_live").await;
+    let made = world.deliveries().await;
+    assert_eq!(
+        (made.len(), made[0]["tracking_number"].as_str()),
+        (1, Some(&*live.tracking_number))
+    );
     world.close().await;
 }
 

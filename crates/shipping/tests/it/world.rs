@@ -1,5 +1,5 @@
-//! Shipping as it runs: a gRPC server with the real service beside the fakes, and the sandbox as the
-//! courier.
+//! Shipping as it runs: a gRPC server with the real service beside the fakes, and the sandbox as
+//! the courier.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,6 +65,7 @@ pub(crate) struct World {
     channels: Channels,
     http: reqwest::Client,
     ports: Ports,
+    config: Config,
     tasks: Tasks,
     _folder: tempfile::TempDir,
 }
@@ -109,7 +110,8 @@ impl World {
         routes.add_service(OrderServiceServer::new(orders.clone()));
         routes.add_service(FulfillmentServiceServer::new(fulfillments.clone()));
         routes.add_service(InventoryServiceServer::new(inventory.clone()));
-        let running = nexus_shipping::run(ports.clone(), config, &mut routes).await.unwrap();
+        let running = nexus_shipping::run(ports.clone(), config.clone(), &mut routes);
+        let running = running.await.unwrap();
         serve(&tasks, secrets, grpc, routes);
         let http = nexus_runtime::http::client(Duration::from_secs(5)).unwrap();
         Self {
@@ -123,9 +125,34 @@ impl World {
             channels,
             http,
             ports,
+            config,
             tasks,
             _folder: folder,
         }
+    }
+
+    /// Ends this shipping in the middle of what it does, and starts another one over the same log
+    /// and blobs that has lost its checkpoints, timers and views.
+    pub(crate) async fn forgetful(mut self) -> Self {
+        self.ports.tasks.shut_down(Duration::from_secs(5)).await;
+        self.ports.checkpoints = Arc::new(MemoryCheckpoints::default());
+        self.ports.timers = Arc::new(MemoryTimers::default());
+        self.ports.leases = Arc::new(MemoryLeases::default());
+        self.ports.tasks = Tasks::default();
+        self.ports.views_dir = self.ports.views_dir.join("again");
+        let mut routes = RoutesBuilder::default();
+        routes.add_service(OrderServiceServer::new(self.orders.clone()));
+        routes.add_service(FulfillmentServiceServer::new(self.fulfillments.clone()));
+        routes.add_service(InventoryServiceServer::new(self.inventory.clone()));
+        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", grpc.local_addr().unwrap());
+        let secrets = Arc::clone(&self.ports.secrets);
+        self.channels = Channels::shared(&address, Arc::clone(&secrets)).unwrap();
+        self.ports.channels = self.channels.clone();
+        let started = nexus_shipping::run(self.ports.clone(), self.config.clone(), &mut routes);
+        self.running = started.await.unwrap();
+        serve(&self.tasks, secrets, grpc, routes);
+        self
     }
 
     pub(crate) fn client(&self) -> ShippingServiceClient<Client> {

@@ -365,12 +365,10 @@ fn any_update() -> impl Strategy<Value = CourierUpdate> {
 fn log_set(events: &[Event]) -> Vec<(Vec<u8>, i64, bool)> {
     let mut rows: Vec<_> = events
         .iter()
-        .filter_map(|event| match event {
-            Event::TrackingRecorded { recorded, .. } => {
-                let update = &recorded.update;
-                Some((update.body_hash.clone(), update.occurred_at_ms, update.confirmed))
-            }
-            _ => None,
+        .filter_map(|event| {
+            let Event::TrackingRecorded { recorded, .. } = event else { return None };
+            let update = &recorded.update;
+            Some((update.body_hash.clone(), update.occurred_at_ms, update.confirmed))
         })
         .collect();
     rows.sort();
