@@ -1,6 +1,7 @@
-//! Events as JSON lines.
+//! Events as JSON lines, and a log that another process writes.
 
-use nexus_verify::{Filter, SERVICES, print_events};
+use nexus_es_sqlite::SqliteStore;
+use nexus_verify::{Filter, SERVICES, print_events, verify_log};
 use serde_json::Value;
 
 use crate::good::good;
@@ -43,4 +44,20 @@ async fn a_filter_names_a_category_an_id_or_both() {
     }
     assert_eq!(lines(Filter::of(Some("contact"))).await.len(), 1);
     assert!(lines(Filter::of(Some("o9"))).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_log_in_a_file_is_read_while_it_is_written_and_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).await.unwrap();
+    good().store_in(&*store.log()).await;
+    let live = SqliteStore::open_read_only(dir.path()).await.unwrap();
+    let report = verify_log(live, &SERVICES).await.unwrap();
+    assert!(report.is_green(), "{report}");
+    store.close().await;
+    let stopped = SqliteStore::open_read_only(dir.path()).await.unwrap();
+    let mut out = Vec::new();
+    print_events(&*stopped, &SERVICES, &Filter::default(), &mut out).await.unwrap();
+    assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), good().written.len());
+    assert_eq!(verify_log(stopped, &SERVICES).await.unwrap(), report);
 }

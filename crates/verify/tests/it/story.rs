@@ -102,6 +102,11 @@ impl Story {
     /// Numbers, chains and stores it.
     pub(crate) async fn stored(&self) -> MemoryLog {
         let log = MemoryLog::default();
+        self.store_in(&log).await;
+        log
+    }
+
+    pub(crate) async fn store_in(&self, log: &dyn EventLog) {
         let mut heads: HashMap<AggregateId, (u64, Vec<u8>, Version)> = HashMap::new();
         for written in &self.written {
             let head = heads.entry(written.aggregate.clone()).or_default();
@@ -123,7 +128,6 @@ impl Story {
             let appended = log.append(append).await.unwrap();
             *head = (number, hash, appended.version);
         }
-        log
     }
 
     pub(crate) async fn verified(&self) -> Report {
