@@ -1,5 +1,6 @@
 //! Requests → commands → replies; refusals → statuses.
 
+mod amend;
 mod answers;
 mod contacts;
 mod create;
@@ -17,7 +18,7 @@ use nexus_es::seal::Vault;
 use nexus_es::views::Views;
 use nexus_proto::order::v1 as proto;
 use nexus_proto::order::v1::order_service_server::OrderService;
-use nexus_runtime::{Channels, status};
+use nexus_runtime::Channels;
 use tonic::{Request, Response, Status};
 
 use crate::domain::contact::Contact;
@@ -129,12 +130,9 @@ impl OrderService for Api {
 
     async fn amend_order(
         &self,
-        _request: Request<proto::AmendOrderRequest>,
+        request: Request<proto::AmendOrderRequest>,
     ) -> Answer<proto::Order> {
-        Err(status::unimplemented(
-            "amending an order is not built yet: cancel it while it is pending or confirmed, and \
-             create it anew",
-        ))
+        amend::amend(self, request).await
     }
 
     async fn confirm_order(

@@ -58,6 +58,7 @@ impl History {
             match (event, &mut placed) {
                 (Event::Created(first), _) => placed = Some(first),
                 (Event::NoteAdded(note), Some(placed)) => placed.notes.push(note),
+                (Event::Amended(amendment), Some(placed)) => placed.amend(&amendment),
                 _ => {}
             }
         }

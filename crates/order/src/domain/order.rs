@@ -34,6 +34,48 @@ pub(crate) struct Placed {
     pub(crate) external_reference: String,
 }
 
+impl Placed {
+    /// The order after an amendment.
+    pub(crate) fn amend(&mut self, amendment: &Amendment) {
+        if !amendment.lines.is_empty() {
+            self.lines.clone_from(&amendment.lines);
+        }
+        if let Some(recipient) = &amendment.recipient {
+            self.recipient = recipient.clone();
+        }
+        if let Some(region) = &amendment.region {
+            self.region = region.clone();
+        }
+        if let Some(payment) = amendment.payment {
+            self.payment = payment;
+        }
+        self.totals = amendment.totals;
+        self.notes.extend(amendment.notes.iter().cloned());
+    }
+}
+
+/// What changes of an order; what is `None` or empty stays as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Amendment {
+    pub(crate) reason: String,
+    /// All lines anew; empty = unchanged.
+    pub(crate) lines: Vec<Line>,
+    pub(crate) recipient: Option<SealedValue>,
+    pub(crate) region: Option<Region>,
+    pub(crate) payment: Option<Payment>,
+    /// The sums after the change.
+    pub(crate) totals: Totals,
+    /// Further notes.
+    pub(crate) notes: Vec<Note>,
+}
+
+impl Amendment {
+    /// True when it changes what is ordered or what it costs.
+    fn touches_money(&self, before: &Placed) -> bool {
+        !self.lines.is_empty() || self.payment.is_some() || self.totals != before.totals
+    }
+}
+
 /// A named stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
@@ -71,6 +113,11 @@ pub(crate) enum Command {
     /// Nothing is held or worked on any more.
     FinishCancel,
     AddNote(Note),
+    /// `base`: how many amendments the asker knew of; its sums rest on them.
+    Amend {
+        amendment: Box<Amendment>,
+        base: u32,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +133,7 @@ pub(crate) enum Event {
     Cancelled { reason: String },
     Closed { outcome: String },
     NoteAdded(Note),
+    Amended(Box<Amendment>),
 }
 
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -106,6 +154,10 @@ pub(crate) enum Refusal {
     NotCancellable { status: &'static str },
     #[error("the order is {status}, it cannot be held")]
     NotHoldable { status: &'static str },
+    #[error("somebody else amended the order meanwhile")]
+    AmendedMeanwhile,
+    #[error("the order is {status}, {what} cannot be amended")]
+    NotAmendable { status: &'static str, what: &'static str },
     #[error("no hold has the name {name}")]
     NoSuchHold { name: String },
     #[error("no call had this key before")]
@@ -149,6 +201,7 @@ pub(crate) struct Order {
     pub(crate) attempt: u32,
     pub(crate) allocation: Vec<Allocation>,
     pub(crate) holds: BTreeMap<String, Hold>,
+    pub(crate) amendments: u32,
     pub(crate) parts: Parts,
 }
 
@@ -262,6 +315,29 @@ impl Order {
         }
     }
 
+    /// Everything while it is pending; where to and how much to collect until a shipment knows them;
+    /// notes always. Lines that hold stock are not changed here.
+    fn amend(&self, amendment: &Amendment, placed: &Placed) -> Result<Vec<Event>, Refusal> {
+        let status = match &self.lifecycle {
+            Lifecycle::Pending => return Ok(vec![Event::Amended(Box::new(amendment.clone()))]),
+            Lifecycle::Confirmed => self.standing().least().word(),
+            other => other.word(),
+        };
+        let refused = |what| Err(Refusal::NotAmendable { status, what });
+        if !amendment.lines.is_empty() {
+            return refused("lines");
+        }
+        let shipped = self.parts.of_kind(Kind::Shipment).any(|(_, part)| !part.is_cancelled());
+        let open = self.lifecycle == Lifecycle::Confirmed && !shipped;
+        if amendment.recipient.is_some() && !open {
+            return refused("shipping_address");
+        }
+        if amendment.touches_money(placed) && !open {
+            return refused("payment");
+        }
+        Ok(vec![Event::Amended(Box::new(amendment.clone()))])
+    }
+
     fn hold(&self, hold: &Hold) -> Result<Vec<Event>, Refusal> {
         if self.holds.get(&hold.name) == Some(hold) {
             return Ok(vec![]);
@@ -318,6 +394,13 @@ impl Decider for Order {
                 Ok(vec![Event::Created(placed.clone())])
             }
             Command::Create(_) => Err(Refusal::Exists),
+            Command::Amend { base, .. } if self.placed.is_some() && *base != self.amendments => {
+                Err(Refusal::AmendedMeanwhile)
+            }
+            Command::Amend { amendment, .. } => match &self.placed {
+                Some(placed) => self.amend(amendment, placed),
+                None => Err(Refusal::Unknown),
+            },
             _ if self.placed.is_none() => Err(Refusal::Unknown),
             Command::RequestConfirmation => self.request_confirmation(),
             Command::Confirm { attempt, allocation, unstocked_line_ids } => {
@@ -369,6 +452,12 @@ impl Decider for Order {
             }
             Event::Cancelled { .. } => self.lifecycle = Lifecycle::Cancelled,
             Event::Closed { .. } => self.lifecycle = Lifecycle::Closed,
+            Event::Amended(amendment) => {
+                self.amendments += 1;
+                if let Some(placed) = &mut self.placed {
+                    placed.amend(amendment);
+                }
+            }
             Event::NoteAdded(note) => {
                 if let Some(placed) = &mut self.placed {
                     placed.notes.push(note.clone());

@@ -51,7 +51,11 @@ pub(super) async fn create(
 }
 
 /// Writes the products' names into the lines; unknown and discontinued SKUs are violations.
-async fn name_products(api: &Api, lines: &mut [Line], order_id: &str) -> Result<(), Status> {
+pub(super) async fn name_products(
+    api: &Api,
+    lines: &mut [Line],
+    order_id: &str,
+) -> Result<(), Status> {
     let skus: BTreeSet<_> = lines.iter().map(|line| line.sku.clone()).collect();
     let message =
         GetProductsRequest { skus: skus.into_iter().collect(), min_position: String::new() };

@@ -6,6 +6,7 @@ use nexus_runtime::{Violations, money};
 
 use super::Rules;
 use crate::domain::Consent;
+use crate::domain::order::Placed;
 use crate::domain::pricing::{self, AskedLine, Line, Method, Payment, PricingError, Terms, Totals};
 use crate::phone;
 
@@ -283,6 +284,103 @@ pub(super) fn new_order(
         notes,
         external_reference: reference,
     })
+}
+
+/// What an amendment asks for; what it leaves out stands in `before`.
+pub(super) struct Amended {
+    pub(super) reason: String,
+    /// Empty = unchanged.
+    pub(super) lines: Vec<Line>,
+    pub(super) payment: Option<Payment>,
+    pub(super) totals: Totals,
+    pub(super) address: Option<common::Address>,
+    pub(super) notes: Vec<String>,
+}
+
+/// An amendment as asked for.
+pub(super) fn amendment(
+    asked: &proto::AmendOrderRequest,
+    before: &Placed,
+    rules: &Rules,
+) -> Result<Amended, tonic::Status> {
+    let mut wrong = Violations::default();
+    let reason = wrong.text("reason", &asked.reason, MAX_NAME);
+    let (currency, minor_unit) = currency(&mut wrong, &before.currency);
+    let mut next = Vec::new();
+    if !asked.lines.is_empty() {
+        next = lines(&mut wrong, &asked.lines, &currency);
+        keep_line_ids(&mut wrong, &asked.lines, &mut next, before);
+    }
+    let paid = asked.payment.as_ref().map(|it| payment(&mut wrong, Some(it), &currency));
+    let mut or_before = |field: &str, value: Option<&common::Money>, before: i64| {
+        value.map_or(before, |value| wrong.money(field, value, &currency))
+    };
+    let terms = Terms {
+        minor_unit,
+        shipping_fee: or_before(
+            "shipping_fee",
+            asked.shipping_fee.as_ref(),
+            before.totals.shipping,
+        ),
+        discount: or_before("discount", asked.discount.as_ref(), before.totals.discount),
+        prices_include_tax: before.prices_include_tax,
+        payment: paid.unwrap_or(before.payment),
+    };
+    let to = asked.shipping_address.as_ref();
+    let to = to.map(|it| address(&mut wrong, "shipping_address", it, rules));
+    let notes = asked.notes.iter().take(MAX_NOTES).enumerate();
+    let notes = notes.map(|(nth, text)| note(&mut wrong, &format!("notes[{nth}]"), text)).collect();
+    let unchanged = next.is_empty();
+    let priced = if wrong.is_empty() {
+        let all = if unchanged { asked_again(&before.lines) } else { next };
+        pricing::price(all, &terms)
+    } else {
+        Ok(Default::default())
+    };
+    let (priced, totals) = priced.unwrap_or_else(|error| {
+        unpriced(&mut wrong, &error);
+        Default::default()
+    });
+    wrong.done()?;
+    let lines = if unchanged { Vec::new() } else { priced };
+    Ok(Amended { reason, lines, payment: paid, totals, address: to, notes })
+}
+
+/// Lines that are kept keep their id; new ones get ids that were never used before.
+fn keep_line_ids(
+    wrong: &mut Violations,
+    asked: &[proto::NewOrderLine],
+    next: &mut [AskedLine],
+    before: &Placed,
+) {
+    let known = |id: &str| before.lines.iter().any(|line| line.line_id == id);
+    let highest = before.lines.iter().filter_map(|line| line.line_id.parse::<u64>().ok()).max();
+    let mut fresh = highest.unwrap_or_default();
+    let mut used = std::collections::BTreeSet::new();
+    for (nth, (asked, line)) in asked.iter().zip(next).enumerate() {
+        if asked.line_id.is_empty() {
+            fresh += 1;
+            line.line_id = fresh.to_string();
+        } else if !known(&asked.line_id) || !used.insert(asked.line_id.as_str()) {
+            let id = &asked.line_id;
+            wrong.add(format!("lines[{nth}].line_id"), format!("\"{id}\" is no line to keep"));
+        } else {
+            line.line_id.clone_from(&asked.line_id);
+        }
+    }
+}
+
+fn asked_again(lines: &[Line]) -> Vec<AskedLine> {
+    let again = lines.iter().map(|line| AskedLine {
+        line_id: line.line_id.clone(),
+        sku: line.sku.clone(),
+        name: line.name.clone(),
+        units: line.units,
+        unit_price: line.unit_price,
+        discount: line.discount,
+        tax_rate: line.tax_rate,
+    });
+    again.collect()
 }
 
 fn who(wrong: &mut Violations, asked: &proto::CreateOrderRequest, rules: &Rules) -> Who {

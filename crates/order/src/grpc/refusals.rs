@@ -38,6 +38,20 @@ fn order(order_id: &str, refusal: Refusal) -> Status {
             let sentence = format!("the order is {now}, it can no longer be cancelled: {way}");
             status::refused("NOT_CANCELLABLE", sentence, &facts(now, "cancel", way))
         }
+        Refusal::AmendedMeanwhile => {
+            let way = "read it again and repeat what is still wanted";
+            let sentence = format!("the order was amended by somebody else meanwhile: {way}");
+            status::refused("AMENDED_MEANWHILE", sentence, &facts("amended", "amend", way))
+        }
+        Refusal::NotAmendable { status: now, what } => {
+            let way = match what {
+                "lines" => "cancel the order and create it anew",
+                "shipping_address" => "void the shipment first, or ask the courier",
+                _ => "void the shipment first",
+            };
+            let sentence = format!("the order is {now}, its {what} cannot be amended: {way}");
+            status::refused("NOT_AMENDABLE", sentence, &facts(now, "amend", way))
+        }
         Refusal::NotHoldable { status: now } => {
             let way = "nothing of it is in the house that a hold could stop";
             let sentence = format!("the order is {now}, it cannot be held: {way}");
@@ -56,14 +70,18 @@ fn order(order_id: &str, refusal: Refusal) -> Status {
     }
 }
 
+/// Nothing personal can be written about an erased contact.
+pub(super) fn erased() -> Status {
+    let way = "create a new contact";
+    let sentence = format!("the contact is erased, nothing can be recorded about it: {way}");
+    let facts = [("status", "erased"), ("wish", "change"), ("way_forward", way)];
+    status::refused("CONTACT_ERASED", sentence, &facts)
+}
+
 pub(super) fn of_contact(contact_id: &str, error: HandleError<contact::Refusal>) -> Status {
     status::of(error, |refusal| match refusal {
         contact::Refusal::Unknown => status::not_found("contact", contact_id),
-        contact::Refusal::Erased => status::refused(
-            "CONTACT_ERASED",
-            "the contact is erased, nothing can be recorded about it: create a new one",
-            &[("status", "erased"), ("wish", "change"), ("way_forward", "create a new contact")],
-        ),
+        contact::Refusal::Erased => erased(),
         contact::Refusal::NothingToRecall => status::internal(&refusal),
     })
 }

@@ -161,11 +161,5 @@ async fn contact_of(api: &Api, order_id: &str) -> Result<String, Status> {
     let contact_id = contact_id.ok_or_else(|| status::not_found("order", order_id))?;
     let read = api.contacts.read(&contact_id, |contact| contact.erased).await;
     let (_, erased) = read.map_err(|error| refusals::of_contact(&contact_id, error))?;
-    if erased {
-        let way = "nothing personal can be written about it any more";
-        let sentence = format!("the order's contact is erased, no note can be added: {way}");
-        let facts = [("status", "erased"), ("wish", "add a note"), ("way_forward", way)];
-        return Err(status::refused("CONTACT_ERASED", sentence, &facts));
-    }
-    Ok(contact_id)
+    if erased { Err(refusals::erased()) } else { Ok(contact_id) }
 }

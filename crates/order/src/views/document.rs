@@ -8,11 +8,11 @@ use nexus_proto::order::v1 as proto;
 use nexus_runtime::money::format_amount;
 use nexus_runtime::time::rfc3339;
 
-use crate::domain::Note;
 use crate::domain::order::headline::{Headline, Standing};
 use crate::domain::order::parts::{Kind, Parts, Stage};
-use crate::domain::order::{Event, Placed, all_opened};
-use crate::domain::pricing::Line;
+use crate::domain::order::{Amendment, Event, Placed, all_opened};
+use crate::domain::pricing::{Line, Payment, Totals};
+use crate::domain::{Note, Region};
 use crate::wire::{allocation_from, allocation_to, fact_from, fact_to, shortage_to};
 
 /// Everything about an order that is no personal data.
@@ -74,8 +74,48 @@ pub(crate) fn line(line: &Line, currency: &str) -> proto::OrderLine {
     }
 }
 
+fn totals(totals: &Totals, currency: &str) -> proto::Totals {
+    let money = |amount| money(amount, currency);
+    proto::Totals {
+        goods: money(totals.goods),
+        discount: money(totals.discount),
+        shipping: money(totals.shipping),
+        tax: money(totals.tax),
+        total: money(totals.total),
+        cod_due: money(totals.cod_due),
+    }
+}
+
+fn payment(payment: Payment, currency: &str) -> proto::Payment {
+    proto::Payment { method: payment.method.word().to_owned(), paid: money(payment.paid, currency) }
+}
+
+/// What is left of an address when the person is erased.
+fn bare_address(region: &Region) -> common::Address {
+    common::Address {
+        country: region.country.clone(),
+        governorate: region.governorate.clone(),
+        city: region.city.clone(),
+        ..common::Address::default()
+    }
+}
+
+fn amend(order: &mut proto::Order, amendment: &Amendment, heard: &Heard) {
+    let currency = order.currency.clone();
+    if !amendment.lines.is_empty() {
+        order.lines = amendment.lines.iter().map(|it| line(it, &currency)).collect();
+    }
+    if let Some(region) = &amendment.region {
+        order.shipping_address = Some(bare_address(region));
+    }
+    if let Some(paid) = amendment.payment {
+        order.payment = Some(payment(paid, &currency));
+    }
+    order.totals = Some(totals(&amendment.totals, &currency));
+    order.note_entries.extend(amendment.notes.iter().map(|it| note(it, heard)));
+}
+
 fn created(order_id: &str, placed: &Placed) -> proto::Order {
-    let money = |amount| money(amount, &placed.currency);
     proto::Order {
         order_id: order_id.to_owned(),
         number: placed.number.clone(),
@@ -86,26 +126,10 @@ fn created(order_id: &str, placed: &Placed) -> proto::Order {
             ..proto::OrderContact::default()
         }),
         lines: placed.lines.iter().map(|it| line(it, &placed.currency)).collect(),
-        totals: Some(proto::Totals {
-            goods: money(placed.totals.goods),
-            discount: money(placed.totals.discount),
-            shipping: money(placed.totals.shipping),
-            tax: money(placed.totals.tax),
-            total: money(placed.totals.total),
-            cod_due: money(placed.totals.cod_due),
-        }),
-        // What is left of the address when the person is erased.
-        shipping_address: Some(common::Address {
-            country: placed.region.country.clone(),
-            governorate: placed.region.governorate.clone(),
-            city: placed.region.city.clone(),
-            ..common::Address::default()
-        }),
+        totals: Some(totals(&placed.totals, &placed.currency)),
+        shipping_address: Some(bare_address(&placed.region)),
         currency: placed.currency.clone(),
-        payment: Some(proto::Payment {
-            method: placed.payment.method.word().to_owned(),
-            paid: money(placed.payment.paid),
-        }),
+        payment: Some(payment(placed.payment, &placed.currency)),
         prices_include_tax: placed.prices_include_tax,
         external_reference: placed.external_reference.clone(),
         ..proto::Order::default()
@@ -168,6 +192,7 @@ impl OrderDocument {
             Event::CancelRequested { .. } => order.lifecycle = "cancel_pending".to_owned(),
             Event::Cancelled { .. } => order.lifecycle = "cancelled".to_owned(),
             Event::Closed { .. } => order.lifecycle = "closed".to_owned(),
+            Event::Amended(amendment) => amend(order, amendment, heard),
             Event::NoteAdded(added) => order.note_entries.push(note(added, heard)),
         }
     }

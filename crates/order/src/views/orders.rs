@@ -17,7 +17,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use super::document::{OrderDocument, PersonDocument, PersonNote};
 use super::sql::{self, Value};
 use super::terms;
-use crate::domain::order::{Event, Order, Placed};
+use crate::domain::order::{Amendment, Event, Order, Placed};
 use crate::personal;
 use crate::wire::SERVICE;
 
@@ -145,15 +145,15 @@ impl OrdersView {
                     batch.persons.insert(id.clone(), Person { contact_id, document });
                 }
             }
+            Event::Amended(amendment) => {
+                let skus = amendment.lines.iter().filter_map(|line| terms::text(&line.sku));
+                batch.add_terms(id, skus);
+                self.amend_person(tx, batch, id, amendment).await?;
+            }
             Event::NoteAdded(note) => {
                 let text = personal::open_note(&self.vault, &note.text).await;
                 let Some(text) = text.map_err(|error| broken(&error))? else { return Ok(()) };
-                if !batch.persons.contains_key(id)
-                    && let Some(person) = stored_person(tx, id).await?
-                {
-                    batch.persons.insert(id.clone(), person);
-                }
-                if let Some(person) = batch.persons.get_mut(id) {
+                if let Some(person) = batch.person(tx, id).await? {
                     let note_id = note.note_id.clone();
                     person.document.notes.push(PersonNote { note_id, text });
                 }
@@ -166,6 +166,29 @@ impl OrdersView {
                 batch.add_terms(id, terms::text(&fact.tracking_number));
             }
             _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl OrdersView {
+    async fn amend_person(
+        &self,
+        tx: &mut AnyConnection,
+        batch: &mut Batch,
+        id: &str,
+        amendment: &Amendment,
+    ) -> Result<(), ViewError> {
+        let Some(person) = batch.person(tx, id).await? else { return Ok(()) };
+        if let Some(sealed) = &amendment.recipient {
+            let opened = personal::open_recipient(&self.vault, sealed).await;
+            person.document.recipient = opened.map_err(|error| broken(&error))?;
+        }
+        for note in &amendment.notes {
+            let text = personal::open_note(&self.vault, &note.text).await;
+            let text = text.map_err(|error| broken(&error))?.unwrap_or_default();
+            let note_id = note.note_id.clone();
+            person.document.notes.push(PersonNote { note_id, text });
         }
         Ok(())
     }
@@ -214,6 +237,20 @@ fn number_value(number: &str) -> i64 {
 impl Batch {
     fn add_terms(&mut self, order_id: &str, terms: impl IntoIterator<Item = String>) {
         self.terms.extend(terms.into_iter().map(|term| (order_id.to_owned(), term)));
+    }
+
+    /// The person of an order, read once a batch.
+    async fn person(
+        &mut self,
+        tx: &mut AnyConnection,
+        id: &str,
+    ) -> Result<Option<&mut Person>, ViewError> {
+        if !self.persons.contains_key(id)
+            && let Some(person) = stored_person(tx, id).await?
+        {
+            self.persons.insert(id.to_owned(), person);
+        }
+        Ok(self.persons.get_mut(id))
     }
 
     async fn write(mut self, tx: &mut AnyConnection) -> Result<(), ViewError> {

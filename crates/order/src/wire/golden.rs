@@ -5,7 +5,7 @@ use nexus_es::{Aggregate, Payload};
 use crate::domain::contact::{self, Card, Contact};
 use crate::domain::number_series::{self, NumberSeries};
 use crate::domain::order::parts::{Fact, Kind, Report, Stage};
-use crate::domain::order::{self, Hold, Order, Placed};
+use crate::domain::order::{self, Amendment, Hold, Order, Placed};
 use crate::domain::phone_claim::{self, PhoneClaim};
 use crate::domain::pricing::{Line, Method, Payment, Totals};
 use crate::domain::{
@@ -75,6 +75,19 @@ fn placed() -> Placed {
     }
 }
 
+fn amendment() -> Amendment {
+    let placed = placed();
+    Amendment {
+        reason: "moved".to_owned(),
+        lines: placed.lines,
+        recipient: Some(sealed()),
+        region: Some(placed.region),
+        payment: Some(Payment { method: Method::Prepaid, paid: 3 }),
+        totals: placed.totals,
+        notes: vec![note()],
+    }
+}
+
 fn fact(report: Report) -> Fact {
     Fact {
         part_id: "s1".to_owned(),
@@ -116,6 +129,7 @@ fn orders() -> Vec<order::Event> {
         Event::Cancelled { reason: "twice".to_owned() },
         Event::Closed { outcome: "delivered".to_owned() },
         Event::NoteAdded(note()),
+        Event::Amended(Box::new(amendment())),
     ]
 }
 

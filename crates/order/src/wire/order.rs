@@ -10,7 +10,7 @@ use super::values::{
 };
 use super::{SERVICE, malformed, payload, read, unknown};
 use crate::domain::order::parts::{Fact, Kind, Report, Stage};
-use crate::domain::order::{Event, Hold, Order, Placed};
+use crate::domain::order::{Amendment, Event, Hold, Order, Placed};
 
 const EXCEPTION: &str = "exception";
 
@@ -47,6 +47,37 @@ fn created_from(it: proto::OrderCreated) -> Option<Placed> {
         payment: payment_from(&it.payment?)?,
         notes: it.notes.into_iter().map(note_from).collect::<Option<_>>()?,
         external_reference: it.external_reference,
+    })
+}
+
+fn amended_to(amendment: &Amendment) -> proto::OrderAmended {
+    proto::OrderAmended {
+        reason: amendment.reason.clone(),
+        lines: amendment.lines.iter().map(line_to).collect(),
+        recipient: amendment.recipient.as_ref().map(sealed_to),
+        region: amendment.region.as_ref().map(region_to),
+        payment: amendment.payment.map(payment_to),
+        shipping_fee: Some(amendment.totals.shipping),
+        discount: Some(amendment.totals.discount),
+        totals: Some(totals_to(&amendment.totals)),
+        notes: amendment.notes.iter().map(note_to).collect(),
+        allocation: vec![],
+    }
+}
+
+fn amended_from(it: proto::OrderAmended) -> Option<Amendment> {
+    let payment = match it.payment {
+        Some(payment) => Some(payment_from(&payment)?),
+        None => None,
+    };
+    Some(Amendment {
+        reason: it.reason,
+        lines: it.lines.into_iter().map(line_from).collect(),
+        recipient: it.recipient.map(sealed_from),
+        region: it.region.map(region_from),
+        payment,
+        totals: totals_from(it.totals?),
+        notes: it.notes.into_iter().map(note_from).collect::<Option<_>>()?,
     })
 }
 
@@ -146,6 +177,7 @@ impl Aggregate for Order {
             Event::Closed { outcome } => {
                 payload("order.Closed", &proto::OrderClosed { outcome: outcome.clone() })
             }
+            Event::Amended(amendment) => payload("order.Amended", &amended_to(amendment)),
             Event::NoteAdded(note) => {
                 payload("order.NoteAdded", &proto::OrderNoteAdded { note: Some(note_to(note)) })
             }
@@ -199,6 +231,10 @@ impl Aggregate for Order {
             ("order.Closed", 1) => {
                 let proto::OrderClosed { outcome } = read(payload)?;
                 Event::Closed { outcome }
+            }
+            ("order.Amended", 1) => {
+                let amendment = amended_from(read(payload)?).ok_or_else(incomplete)?;
+                Event::Amended(Box::new(amendment))
             }
             ("order.NoteAdded", 1) => {
                 let proto::OrderNoteAdded { note } = read(payload)?;

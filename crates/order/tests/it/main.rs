@@ -2,6 +2,7 @@
 //! that keep their contracts.
 #![cfg(test)]
 
+mod amending;
 mod confirming;
 mod contacts;
 mod creating;

@@ -189,6 +189,43 @@ fn a_confirmed_order_is_cancelled_in_two_steps_and_one_in_work_not_at_all() {
 }
 
 #[test]
+fn lines_are_amended_while_pending_and_the_address_until_a_shipment_knows_it() {
+    let to_giza = || {
+        let recipient = Some(SealedValue::default());
+        Amendment { reason: "moved".to_owned(), recipient, ..Amendment::default() }
+    };
+    let line = Line {
+        line_id: "2".to_owned(),
+        sku: "TEA".to_owned(),
+        name: "Tea".to_owned(),
+        units: 1,
+        unit_price: 0,
+        discount: 0,
+        tax_rate: 0,
+        line_total: 0,
+        tax: 0,
+    };
+    let more = || Amendment { lines: vec![line.clone()], ..to_giza() };
+    let amend = |it: Amendment| Command::Amend { amendment: Box::new(it), base: 0 };
+    let amended = |it: Amendment| Event::Amended(Box::new(it));
+    given::<Order>([]).when(&amend(more())).then_refused(Refusal::Unknown);
+    given::<Order>([created()])
+        .when(&amend(more()))
+        .then([amended(more())])
+        .when(&amend(more()))
+        .then_refused(Refusal::AmendedMeanwhile);
+    in_cairo([])
+        .when(&amend(more()))
+        .then_refused(Refusal::NotAmendable { status: "confirmed", what: "lines" });
+    in_cairo([]).when(&amend(to_giza())).then([amended(to_giza())]);
+    in_cairo([progressed(shipment("a", 1, Stage::Packed))])
+        .when(&amend(to_giza()))
+        .then_refused(Refusal::NotAmendable { status: "confirmed", what: "shipping_address" });
+    let note = Amendment { recipient: None, ..to_giza() };
+    given::<Order>([created(), cancelled()]).when(&amend(note.clone())).then([amended(note)]);
+}
+
+#[test]
 fn several_holds_stand_at_once_and_the_last_release_resumes() {
     let hold = |name: &str| Hold { name: name.to_owned(), reason: "fraud".to_owned(), until_ms: 0 };
     let release = |name: &str| Command::Release { name: name.to_owned(), lapsed: false };
