@@ -10,7 +10,7 @@ pub(crate) mod stock;
 pub(crate) mod warehouses;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use nexus_es::heard::Heard;
 use nexus_es::views::{ViewError, ViewsConfig};
@@ -19,7 +19,7 @@ use nexus_es::{Aggregate, work};
 use crate::SERVICE;
 
 /// Grows with every change of a table or of what is written to it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Rows that one statement writes; PostgreSQL takes 65,535 parameters, SQLite 32,766.
 const ROWS_A_STATEMENT: usize = 200;
@@ -29,7 +29,7 @@ pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,
-        schema: SCHEMA,
+        schema: &SCHEMA,
         directory,
         views: vec![
             Arc::new(commands::Commands),
@@ -41,7 +41,9 @@ pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
     }
 }
 
-const SCHEMA: &str = "
+static SCHEMA: LazyLock<String> = LazyLock::new(|| format!("{OWN_SCHEMA}{}", work::SCHEMA));
+
+const OWN_SCHEMA: &str = "
 CREATE TABLE commands (command_id TEXT PRIMARY KEY, request_hash BLOB NOT NULL);
 CREATE TABLE products (sku TEXT PRIMARY KEY, search TEXT NOT NULL, product BLOB NOT NULL);
 CREATE TABLE warehouses (warehouse TEXT PRIMARY KEY, priority BIGINT NOT NULL,

@@ -103,3 +103,10 @@ async fn a_read_waits_for_what_its_caller_has_seen() {
     let nonsense = client.list_stock(request("yesterday".into())).await.unwrap_err();
     assert_eq!(nonsense.code(), tonic::Code::InvalidArgument);
 }
+
+#[tokio::test]
+async fn parked_work_can_be_listed() {
+    let inventory = stocked().await;
+    let parked = nexus_es::work::list(&inventory.views.pool(), None).await.unwrap();
+    assert!(parked.is_empty());
+}
