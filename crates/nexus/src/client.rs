@@ -23,8 +23,7 @@ const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// All but what RFC 3986 calls unreserved.
-const SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A running Nexus, reached over REST with its admin key.
 #[derive(Clone)]
@@ -33,6 +32,7 @@ pub(crate) struct Client {
     base: String,
     key: String,
     patience: Duration,
+    tries: u32,
 }
 
 /// What a call that changes something was answered with.
@@ -79,12 +79,14 @@ impl Client {
             base: base.to_owned(),
             key: key.trim().to_owned(),
             patience: PATIENCE,
+            tries: TRIES,
         })
     }
 
-    /// The same client, with another patience for each call.
-    pub(crate) fn waiting(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    /// The same client for long work: it waits longer, and does not begin the work anew when no
+    /// answer came.
+    pub(crate) fn for_long_work(self, patience: Duration) -> Self {
+        Self { patience, tries: 1, ..self }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, CallError> {
@@ -161,7 +163,7 @@ impl Client {
                 }
                 Err(source) => (CallError::no_answer(&method, path, source), None),
             };
-            if tries >= TRIES {
+            if tries >= self.tries {
                 return Err(failure);
             }
             tokio::time::sleep(wait.unwrap_or(pause).min(LONGEST_PAUSE)).await;

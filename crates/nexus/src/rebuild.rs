@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 
 pub(crate) async fn run(args: RebuildArgs) -> anyhow::Result<ExitCode> {
     let client = match crate::import::reach(&args.reach).await {
-        Ok(client) => client.waiting(PATIENCE),
+        Ok(client) => client.for_long_work(PATIENCE),
         Err(code) => return Ok(code),
     };
     let services: Vec<&str> = match &args.service {

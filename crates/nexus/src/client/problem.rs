@@ -77,9 +77,11 @@ impl Problem {
             "" => format!("answered {}", self.status),
             detail => detail.to_owned(),
         };
-        if !self.violations.is_empty() {
+        let more = self.violations.iter().filter(|one| !self.detail.contains(one.as_str()));
+        let more: Vec<_> = more.map(String::as_str).collect();
+        if !more.is_empty() {
             sentence.push_str(": ");
-            sentence.push_str(&self.violations.join("; "));
+            sentence.push_str(&more.join("; "));
         }
         sentence
     }
@@ -109,6 +111,19 @@ mod tests {
             "POST /v1/orders: the request has 1 mistake: lines[0].units must be at least 1 \
              (INVALID_ARGUMENT)"
         );
+    }
+
+    #[test]
+    fn what_the_detail_says_already_is_not_said_twice() {
+        let body = json!({
+            "detail": "sku is required",
+            "field_violations": [
+                {"field": "sku", "description": "is required"},
+                {"field": "name", "description": "is too long"},
+            ],
+        });
+        let problem = Problem::of("POST /v1/products".to_owned(), 400, &body);
+        assert_eq!(problem.sentence(), "sku is required: name is too long");
     }
 
     #[test]

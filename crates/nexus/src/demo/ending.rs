@@ -52,9 +52,8 @@ pub(crate) fn verdict(guide: &Guide, walked: &Walked, verified: bool) -> bool {
     ];
     println!();
     for (well, what) in &checks {
-        let mark =
-            if *well { guide.screen.good("ok     ") } else { guide.screen.bad("FAILED ") };
-        println!("{mark}{}", what);
+        let mark = if *well { guide.screen.good("ok     ") } else { guide.screen.bad("FAILED ") };
+        println!("{mark}{what}");
     }
     println!("{}", guide.screen.dim(&format!("the walk took {}", took(guide.elapsed()))));
     checks.iter().all(|(well, _)| *well)
@@ -81,8 +80,7 @@ fn statuses(reached: &[Reached]) -> Vec<Vec<String>> {
 fn stock(before: &[Stock], after: &[Stock]) -> Vec<Vec<String>> {
     let row = |(before, after): (&Stock, &Stock)| {
         let mut row = vec![after.sku.to_owned()];
-        let counts =
-            [before.on_hand, after.on_hand, after.reserved, after.picked, after.available];
+        let counts = [before.on_hand, after.on_hand, after.reserved, after.picked, after.available];
         row.extend(counts.map(|count| count.to_string()));
         row
     };
@@ -91,7 +89,8 @@ fn stock(before: &[Stock], after: &[Stock]) -> Vec<Vec<String>> {
 
 fn log(log: &Value) -> Vec<String> {
     let flags = ["late", "duplicate"];
-    let set = flags.into_iter().filter(|flag| log.get(*flag).and_then(Value::as_bool) == Some(true));
+    let set =
+        flags.into_iter().filter(|flag| log.get(*flag).and_then(Value::as_bool) == Some(true));
     let mut flags: Vec<String> = set.map(str::to_owned).collect();
     if number(log, "attempt") > 0 {
         flags.push(format!("attempt {}", number(log, "attempt")));

@@ -41,7 +41,10 @@ pub(crate) async fn picked(guide: &mut Guide, list_id: &str) -> anyhow::Result<(
         let barcode = unit_barcode(line)?;
         for _ in 0..number(line, "units") {
             let result = scan(guide, &path("scan"), bin, barcode).await?;
-            ensure!(result == "ACCEPTED", "the right item was scanned, and the answer was {result}");
+            ensure!(
+                result == "ACCEPTED",
+                "the right item was scanned, and the answer was {result}"
+            );
         }
     }
     guide.post(&path("complete"), &nothing()).await?;

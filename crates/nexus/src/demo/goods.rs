@@ -66,8 +66,8 @@ pub(crate) async fn on_the_shelf(guide: &mut Guide) -> anyhow::Result<Vec<Stock>
     let bins = ARTICLES.map(|article| json!({"code": article.bin}));
     let path = format!("/v1/warehouses/{WAREHOUSE}:define-bins");
     guide.post(&path, &json!({"bins": bins})).await?;
-    let lines = ARTICLES
-        .map(|article| json!({"sku": article.sku, "bin": article.bin, "units": UNITS}));
+    let lines =
+        ARTICLES.map(|article| json!({"sku": article.sku, "bin": article.bin, "units": UNITS}));
     let path = format!("/v1/warehouses/{WAREHOUSE}:receive-stock");
     let receipt = format!("demo-{}", guide.run);
     let received = guide.post(&path, &json!({"receipt": receipt, "lines": lines})).await?;

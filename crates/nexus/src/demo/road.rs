@@ -137,11 +137,8 @@ pub(crate) async fn delivered(
 async fn look(guide: &Guide, parcel: &Parcel) -> anyhow::Result<Road> {
     let logs = format!("/v1/shipments/{}/awb-status-logs?page_size=500", parcel.shipment_id);
     let messages = format!("/v1/messages?order_id={}", guide.order_id);
-    let (order, logs, messages) = tokio::try_join!(
-        guide.order(),
-        guide.client.get(&logs),
-        guide.client.get(&messages)
-    )?;
+    let (order, logs, messages) =
+        tokio::try_join!(guide.order(), guide.client.get(&logs), guide.client.get(&messages))?;
     let mut messages = rows(&messages, "messages").to_vec();
     messages.sort_by(|a, b| text(a, "created_at").cmp(text(b, "created_at")));
     Ok(Road {

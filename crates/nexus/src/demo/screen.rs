@@ -76,10 +76,7 @@ mod tests {
             vec!["قميص".to_owned(), "7".to_owned(), String::new()],
         ];
         let table = Screen { colour: false }.table(&["sku", "on hand", "note"], &rows);
-        assert_eq!(
-            table,
-            "  sku        on hand  note\n  TEE-BLK-M  20       a\n  قميص       7"
-        );
+        assert_eq!(table, "  sku        on hand  note\n  TEE-BLK-M  20       a\n  قميص       7");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use nexus_runtime::money::parse_amount;
 use serde_json::Value;
 
 use super::expected::{self, Comparison, Difference};
-use super::figures::{Figures, Share, decimal};
+use super::figures::{CURRENCY, Figures, Share, decimal};
 use super::report::{Outcome, Report};
 use super::retail::{self, Kind};
 use crate::cli::ImportOrdersArgs;
@@ -96,8 +96,12 @@ fn answered(
     sent: &Sent,
 ) {
     let planned = plan.total();
+    let rounding = plan.exactly() - planned;
+    if rounding != 0 {
+        println!("rounding line by line leaves {} {CURRENCY} out of the orders", decimal(rounding));
+    }
     comparison.hold("sales as the API answered them", planned, sent.total);
-    comparison.same("orders the API has", plan.orders.len(), sent.orders);
+    comparison.same("orders the API has", &plan.orders.len(), &sent.orders);
     let net = expected.and_then(|expected| expected.get("net_value_gbp")?.as_str());
     if let Some(net) = net.and_then(|text| parse_amount(text).ok()) {
         // Cancellations and write-offs are no orders: their share comes from the books.
@@ -109,10 +113,10 @@ fn answered(
 
 impl Comparison {
     fn hold(&mut self, figure: &str, expected: i128, found: i128) {
-        self.same(figure, decimal(expected), decimal(found));
+        self.same(figure, &decimal(expected), &decimal(found));
     }
 
-    fn same<T: ToString + PartialEq>(&mut self, figure: &str, expected: T, found: T) {
+    fn same<T: ToString + PartialEq>(&mut self, figure: &str, expected: &T, found: &T) {
         self.compared += 1;
         if expected != found {
             self.differences.push(Difference {
@@ -146,7 +150,8 @@ mod tests {
         let sent = Sent { orders: 1, total: 20_000 };
         let mut comparison = Comparison::default();
         answered(&mut comparison, None, &figures, &plan, &sent);
-        let told: Vec<_> = comparison.differences.iter().map(|d| (&*d.expected, &*d.found)).collect();
+        let told: Vec<_> =
+            comparison.differences.iter().map(|d| (&*d.expected, &*d.found)).collect();
         assert_eq!(told, [("0.00", "2.00"), ("0", "1")]);
     }
 

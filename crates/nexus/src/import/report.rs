@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 const FILE: &str = "import-report.csv";
-const HEADER: [&str; 8] =
-    ["file", "row", "record", "outcome", "reason", "detail", "id", "amount"];
+const HEADER: [&str; 8] = ["file", "row", "record", "outcome", "reason", "detail", "id", "amount"];
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -272,9 +272,9 @@ fn read_lines<R: std::io::Read>(
 
 fn line(read: LineRecord, row: u64) -> Result<Line, (&'static str, String)> {
     let quantity = read.quantity.trim();
-    let units = quantity.parse().map_err(|_| {
-        ("BAD_QUANTITY", format!("quantity \"{quantity}\" is no whole number"))
-    })?;
+    let units = quantity
+        .parse()
+        .map_err(|_| ("BAD_QUANTITY", format!("quantity \"{quantity}\" is no whole number")))?;
     let price = parse_amount(read.unit_price.trim());
     let price = price.map_err(|error| ("BAD_PRICE", format!("unit_price {error}")))?;
     Ok(Line { row, code: read.stock_code, description: read.description, units, price })

@@ -99,7 +99,8 @@ pub(crate) async fn run(args: &ImportFileArgs, table: &impl Table) -> anyhow::Re
         .with_context(|| format!("cannot read {}", args.file.display()))?;
     let entries = read(&text, &file, table, &mut report)?;
     let sent = if args.dry_run {
-        let planned = entries.iter().map(|one| Row::new(&file, one.row, &one.name, Outcome::Planned));
+        let planned =
+            entries.iter().map(|one| Row::new(&file, one.row, &one.name, Outcome::Planned));
         report.extend(planned);
         Ok(())
     } else {

@@ -136,7 +136,8 @@ impl Table for Bins {
     ) -> Result<BTreeMap<String, Value>, CallError> {
         let warehouses: BTreeSet<_> =
             entries.iter().filter_map(|entry| entry.name.split_once('/')).collect();
-        let warehouses: BTreeSet<_> = warehouses.into_iter().map(|(warehouse, _)| warehouse).collect();
+        let warehouses: BTreeSet<_> =
+            warehouses.into_iter().map(|(warehouse, _)| warehouse).collect();
         let mut known = BTreeMap::new();
         for warehouse in warehouses {
             let path = format!("/v1/warehouses/{}/bins?", encoded(warehouse));

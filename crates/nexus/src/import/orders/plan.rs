@@ -90,6 +90,11 @@ impl<'a> Plan<'a> {
         self.orders.iter().map(|invoice| total_of_order(invoice)).sum()
     }
 
+    /// The same with nothing rounded.
+    pub(crate) fn exactly(&self) -> i128 {
+        self.orders.iter().flat_map(|invoice| taken(invoice)).map(Line::value).sum()
+    }
+
     /// For a dry run: what would be sent.
     pub(crate) fn announce(&self, report: &mut Report) {
         report.extend(self.orders.iter().map(|invoice| {
@@ -231,7 +236,8 @@ mod tests {
             invoice("2", "EIRE", vec![line("A", " CUP ", 1), line("B", " ", 1)]),
         ];
         let plan = Plan::of(&invoices, None, &mut Report::default());
-        let made: Vec<_> = plan.products.iter().map(|(code, named)| product(code, *named)).collect();
+        let made: Vec<_> =
+            plan.products.iter().map(|(code, named)| product(code, *named)).collect();
         assert_eq!(
             made,
             [

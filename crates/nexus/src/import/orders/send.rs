@@ -62,23 +62,14 @@ async fn each<T, R, F: Future<Output = Result<R, CallError>>>(
 }
 
 /// The API's answer to one call; an error only when the world broke.
-async fn asked(
-    client: &Client,
-    path: &str,
-    key: &str,
-    body: &Value,
-) -> Result<Reply, CallError> {
+async fn asked(client: &Client, path: &str, key: &str, body: &Value) -> Result<Reply, CallError> {
     match client.post(path, key, body).await {
         Ok(answer) => Ok(Ok(answer)),
         Err(error) => error.refusal().map(Err),
     }
 }
 
-async fn products(
-    plan: &Plan<'_>,
-    client: &Client,
-    report: &mut Report,
-) -> Result<(), CallError> {
+async fn products(plan: &Plan<'_>, client: &Client, report: &mut Report) -> Result<(), CallError> {
     let (mut created, mut existing) = (0_u64, 0_u64);
     let call = |(code, named): (&str, Named<'_>)| {
         let (code, body) = (code.to_owned(), plan::product(code, named));
@@ -155,13 +146,25 @@ async fn one_order<'a>(
     let key = encoded(&invoice.number);
     let body = plan::order(invoice, &contact_id);
     let reply = asked(client, "/v1/orders", &format!("import-order-{key}"), &body).await?;
-    let mut confirmed = None;
-    if let (true, Ok(answer)) = (confirm, &reply) {
-        let path = format!("/v1/orders/{}:confirm", text(&answer.body, "order_id"));
-        let key = format!("import-confirm-{key}");
-        confirmed = Some(asked(client, &path, &key, &nothing()).await?);
-    }
+    let confirmed = match &reply {
+        Ok(answer) if confirm => Some(confirmed(client, answer).await?),
+        _ => None,
+    };
     Ok((invoice, reply, confirmed))
+}
+
+/// Confirms an order unless that was done. The key is fresh: stock that was short last time may be
+/// there by now.
+async fn confirmed(client: &Client, made: &Answer) -> Result<Reply, CallError> {
+    let path = format!("/v1/orders/{}", text(&made.body, "order_id"));
+    if made.replayed {
+        let body = client.get(&path).await?;
+        if text(&body, "lifecycle") != "pending" {
+            return Ok(Ok(Answer { body, replayed: true }));
+        }
+    }
+    let key = nexus_es::new_id().to_string();
+    asked(client, &format!("{path}:confirm"), &key, &nothing()).await
 }
 
 /// Somebody the books do not name: a contact of this invoice only.

@@ -23,8 +23,7 @@ fn invoice(number: &str, units: &[i64]) -> Invoice {
 fn books(orders: &str, lines: &str) -> Books {
     let directory = tempfile::tempdir().unwrap();
     let orders = format!("invoice_no,first_ts,last_ts,customer_id,country,lines\n{orders}");
-    let lines =
-        format!("invoice_no,line_no,stock_code,description,quantity,unit_price\n{lines}");
+    let lines = format!("invoice_no,line_no,stock_code,description,quantity,unit_price\n{lines}");
     std::fs::write(directory.path().join(ORDERS), orders).unwrap();
     std::fs::write(directory.path().join(LINES), lines).unwrap();
     read(directory.path()).unwrap()
