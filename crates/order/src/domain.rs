@@ -1,6 +1,7 @@
 //! The commercial side: contacts, their phones, order numbers, orders. Ids and values that several
 //! aggregates share stand here, each aggregate in a file of its own.
 //! *Invariant:* money is an i64 of ten-thousandths; personal data is there only sealed.
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 pub(crate) mod contact;
 pub(crate) mod number_series;

@@ -25,13 +25,17 @@ pub(crate) fn western_digit(letter: char) -> Option<char> {
     char::from_digit(value, 10)
 }
 
+fn is_direction(letter: char) -> bool {
+    matches!(letter, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
 /// `text` as E.164 with `+`; national spellings are read as of `country`.
 pub(crate) fn parse(text: &str, country: Country) -> Result<String, NoPhone> {
     let plain: String = text
         .trim()
         .chars()
         // Marks of writing direction come along when numbers are copied out of Arabic text.
-        .filter(|c| !matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'))
+        .filter(|letter| !is_direction(*letter))
         .map(|c| western_digit(c).unwrap_or(if c == '\u{FF0B}' { '+' } else { c }))
         .collect();
     let allowed = |c: char| c.is_ascii_digit() || "+-().\u{a0} /".contains(c);

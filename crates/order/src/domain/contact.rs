@@ -1,5 +1,5 @@
-//! A person or shop that orders. What tells who it is stands sealed; orders keep their own snapshot,
-//! so that amending a contact never rewrites history.
+//! A person or shop that orders. What tells who it is stands sealed; orders keep their own
+//! snapshot, so that amending a contact never rewrites history.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Order numbers, leased in blocks.
-//! *Invariant:* blocks follow each other without a gap or an overlap, so that no number is given out
-//! twice.
+//! *Invariant:* blocks follow each other without a gap or an overlap, so that no number is given
+//! out twice.
 
 use nexus_es::Decider;
 

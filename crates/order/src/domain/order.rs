@@ -306,22 +306,27 @@ impl Order {
             Lifecycle::Pending => Ok(vec![Event::Cancelled { reason }]),
             Lifecycle::Confirming => Ok(vec![Event::CancelRequested { reason }]),
             Lifecycle::CancelPending { .. } | Lifecycle::Cancelled => Ok(vec![]),
-            Lifecycle::Confirmed | Lifecycle::Closed => match self.standing().least() {
-                Headline::At(Stage::Confirmed) if self.lifecycle == Lifecycle::Confirmed => {
-                    Ok(vec![Event::CancelRequested { reason }])
+            Lifecycle::Confirmed | Lifecycle::Closed => {
+                let least = self.standing().least();
+                let untouched = least == Headline::At(Stage::Confirmed);
+                if untouched && self.lifecycle == Lifecycle::Confirmed {
+                    return Ok(vec![Event::CancelRequested { reason }]);
                 }
-                least => Err(Refusal::NotCancellable { status: least.word() }),
-            },
+                Err(Refusal::NotCancellable { status: least.word() })
+            }
         }
     }
 
-    /// Everything while it is pending; where to and how much to collect until a shipment knows them;
-    /// notes always. Lines that hold stock are not changed here.
+    /// Everything while it is pending; where to and how much to collect until a shipment knows
+    /// them; notes always. Lines that hold stock are not changed here.
     fn amend(&self, amendment: &Amendment, placed: &Placed) -> Result<Vec<Event>, Refusal> {
         let status = match &self.lifecycle {
             Lifecycle::Pending => return Ok(vec![Event::Amended(Box::new(amendment.clone()))]),
             Lifecycle::Confirmed => self.standing().least().word(),
-            other => other.word(),
+            Lifecycle::Confirming
+            | Lifecycle::CancelPending { .. }
+            | Lifecycle::Cancelled
+            | Lifecycle::Closed => self.lifecycle.word(),
         };
         let refused = |what| Err(Refusal::NotAmendable { status, what });
         if !amendment.lines.is_empty() {

@@ -1,5 +1,5 @@
-//! A phone belongs to at most one contact. The aggregate's id is a keyed hash of the number, so that
-//! the log names no phone.
+//! A phone belongs to at most one contact. The aggregate's id is a keyed hash of the number, so
+//! that the log names no phone.
 
 use nexus_es::Decider;
 

@@ -1,13 +1,13 @@
-//! When a confirmed order is to be cancelled: gives back exactly what is held for it, then says that
-//! it is cancelled. While stock is still being asked for, `confirm_order` ends the story.
+//! When a confirmed order is to be cancelled: gives back exactly what is held for it, then says
+//! that it is cancelled. While stock is still being asked for, `confirm_order` ends the story.
 
 use async_trait::async_trait;
 use nexus_es::process::{Process, Trouble};
 use nexus_es::{Handler, Heard, clock};
 use nexus_proto::inventory::v1::ReleaseReservationRequest;
-use nexus_runtime::{Channels, status, telemetry};
+use nexus_runtime::{Channels, telemetry};
 
-use super::{reservation, trouble};
+use super::{away, reservation, trouble};
 use crate::domain::order::{Command, Lifecycle, Order};
 use crate::wire::SERVICE;
 
@@ -72,7 +72,7 @@ impl Process for CancelOrder {
             let request =
                 self.channels.request(message, &cause(&format!("release in {warehouse}")));
             let released = self.channels.inventory().release_reservation(request).await;
-            released.map_err(|no| status::trouble("release the reservation", &no))?;
+            released.map_err(|no| away("release the reservation", &no))?;
         }
         let finished = self.orders.execute(order_id, Command::FinishCancel, cause("finish")).await;
         finished.map(|_| ()).map_err(|error| trouble("finish the cancel", &error))

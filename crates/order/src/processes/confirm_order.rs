@@ -1,5 +1,5 @@
-//! When somebody asks to confirm an order: has its stock held, warehouse by warehouse, and tells the
-//! order yes or no.
+//! When somebody asks to confirm an order: has its stock held, warehouse by warehouse, and tells
+//! the order yes or no.
 //! *Invariant:* whatever is held for an attempt that did not confirm is given back.
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +17,7 @@ use nexus_proto::inventory::v1::{
 use nexus_runtime::{Channels, status, telemetry};
 use tonic::Status;
 
-use super::{reservation, trouble};
+use super::{away, reservation, trouble};
 use crate::domain::order::{Command, Lifecycle, Order, Refusal};
 use crate::wire::{SERVICE, allocation_from, shortage_from};
 
@@ -287,7 +287,7 @@ impl Attempt<'_> {
         let asked = self.process.asked().get(&self.reservation).cloned().unwrap_or_default();
         for warehouse in asked {
             let released = self.release(&warehouse).await;
-            released.map_err(|no| status::trouble("release the reservation", &no))?;
+            released.map_err(|no| away("release the reservation", &no))?;
         }
         Ok(())
     }
@@ -301,11 +301,11 @@ impl Attempt<'_> {
             let message = ListWarehousesRequest { page_token, ..ListWarehousesRequest::default() };
             let question = channels.question(message, SERVICE, self.order_id);
             let page = channels.inventory().list_warehouses(question).await;
-            let page = page.map_err(|no| status::trouble("list warehouses", &no))?.into_inner();
+            let page = page.map_err(|no| away("list warehouses", &no))?.into_inner();
             for warehouse in page.warehouses.into_iter().map(|found| found.warehouse) {
                 if !kept.contains(&warehouse) {
                     let released = self.release(&warehouse).await;
-                    released.map_err(|no| status::trouble("release the reservation", &no))?;
+                    released.map_err(|no| away("release the reservation", &no))?;
                 }
             }
             page_token = page.next_page_token;

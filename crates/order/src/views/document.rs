@@ -247,12 +247,13 @@ impl OrderDocument {
             return true;
         }
         let parts = self.parts();
-        let at_least = |now: Stage| Stage::parse(stage).is_none_or(|wanted| now >= wanted);
+        let wanted = Stage::parse(stage);
+        let at_least = |now: Stage| wanted.is_none_or(|wanted| now >= wanted);
         if !part_id.is_empty() {
             return parts.get(part_id).is_some_and(|part| at_least(part.stage()));
         }
         let standing = self.standing(order, &parts);
-        matches!(standing.least(), Headline::At(now) if Stage::parse(stage).is_some() && at_least(now))
+        matches!(standing.least(), Headline::At(now) if wanted.is_some() && at_least(now))
     }
 
     fn standing<'a>(&self, order: &'a proto::Order, parts: &'a Parts) -> Standing<'a> {

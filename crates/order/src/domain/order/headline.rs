@@ -1,6 +1,6 @@
 //! The headline: what a user reads about an order, computed from its parts each time.
-//! *Invariant:* a pure function; precedence as in docs: cancelled, exception, on hold, then the least
-//! advanced live part.
+//! *Invariant:* a pure function; precedence as in docs: cancelled, exception, on hold, then the
+//! least advanced live part.
 
 use super::parts::{Kind, Part, Parts, Stage};
 
