@@ -56,6 +56,17 @@ impl SqliteKeyStore {
         Ok(store)
     }
 
+    /// The keys as they are, for reading only: nothing is made, deleted or replayed.
+    pub(crate) async fn open_read_only(dir: &Path) -> Result<Self, Error> {
+        let file = dir.join("keys.db");
+        if !file.is_file() {
+            return Err(Error::Missing { dir: dir.to_owned() });
+        }
+        let options = database::options(&file, SqliteSynchronous::Full).read_only(true);
+        let keys = database::pool(1).connect_with(options).await;
+        Ok(Self { keys: keys.map_err(|source| explain(&file, source))? })
+    }
+
     /// Deletes again what was deleted before: the keys may come from a backup.
     async fn replay_ledger(&self) -> Result<(), sqlx::Error> {
         let deleted =

@@ -120,6 +120,14 @@ impl SqliteStore {
         Ok(Arc::new(SqliteLog::open_read_only(dir).await?))
     }
 
+    /// Opens the wrapped keys in `dir` for reading, whether or not a process has them open.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there are none; the others when they cannot be read.
+    pub async fn open_keys_read_only(dir: &Path) -> Result<Arc<SqliteKeyStore>, Error> {
+        Ok(Arc::new(SqliteKeyStore::open_read_only(dir).await?))
+    }
+
     /// The log of all services.
     #[must_use]
     pub fn log(&self) -> Arc<SqliteLog> {

@@ -8,10 +8,11 @@ mod processes;
 mod views;
 mod wire;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use nexus_es::process::{Process, start};
-use nexus_es::views::{ViewError, Views};
+use nexus_es::views::{ViewError, Views, ViewsConfig};
 use nexus_proto::fulfillment::v1::fulfillment_service_server::FulfillmentServiceServer;
 use nexus_runtime::channels::MAX_MESSAGE;
 use nexus_runtime::{Ports, Running};
@@ -62,4 +63,10 @@ pub async fn run(
     let api = FulfillmentServiceServer::new(grpc::Api { floor, settle: config.settle });
     routes.add_service(api.max_decoding_message_size(MAX_MESSAGE));
     Ok(Running { service: SERVICE, views })
+}
+
+/// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
+#[must_use]
+pub fn views_config(directory: &Path) -> ViewsConfig {
+    views::config(directory)
 }

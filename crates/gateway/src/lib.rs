@@ -7,6 +7,7 @@ mod rest;
 mod views;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,7 +15,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use http::{HeaderValue, StatusCode, header};
-use nexus_es::views::{ViewError, Views};
+use nexus_es::views::{ViewError, Views, ViewsConfig};
 use nexus_es::{Actor, Cause, HandleError, Handler, clock, new_id};
 use nexus_proto::gateway::v1::gateway_service_server::GatewayServiceServer;
 use nexus_runtime::rpc::KeyCheck;
@@ -134,4 +135,10 @@ pub async fn admin_key(
     let receipt = made.map_err(|error: HandleError<_>| Error::AdminKey(error.to_string()))?;
     keys.reach(receipt.position).await;
     Ok(Some(fresh.key))
+}
+
+/// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
+#[must_use]
+pub fn views_config(directory: PathBuf) -> ViewsConfig {
+    views::config(directory)
 }

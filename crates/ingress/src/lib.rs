@@ -10,11 +10,12 @@ mod signature;
 mod views;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use nexus_es::Handler;
-use nexus_es::views::ViewError;
+use nexus_es::views::{ViewError, ViewsConfig};
 use nexus_runtime::{Ports, Running};
 use tokio::sync::Semaphore;
 
@@ -46,4 +47,10 @@ pub async fn run(ports: Ports, config: Config) -> Result<(Router, Running), Erro
         config,
     };
     Ok((http::router(Arc::new(door)), Running { service: SERVICE, views }))
+}
+
+/// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
+#[must_use]
+pub fn views_config(directory: PathBuf) -> ViewsConfig {
+    views::config(directory)
 }

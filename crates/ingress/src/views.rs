@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use nexus_es::tasks::Tasks;
@@ -19,14 +20,19 @@ const VERSION: u32 = 1;
 static SCHEMA: LazyLock<String> =
     LazyLock::new(|| format!("{}{}", include_str!("../migrations/0001_views.sql"), work::SCHEMA));
 
-/// Opens the views and feeds them.
-pub(crate) async fn start(ports: &Ports) -> Result<Arc<Views>, ViewError> {
-    let config = ViewsConfig {
+/// What the views are built from.
+pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
+    ViewsConfig {
         service: SERVICE,
         version: VERSION,
         schema: SCHEMA.as_str(),
-        directory: ports.views_dir.clone(),
+        directory,
         views: vec![Arc::new(accounts::Accounts)],
-    };
+    }
+}
+
+/// Opens the views and feeds them.
+pub(crate) async fn start(ports: &Ports) -> Result<Arc<Views>, ViewError> {
+    let config = config(ports.views_dir.clone());
     Views::start(config, Arc::clone(&ports.log), Tasks::clone(&ports.tasks)).await
 }

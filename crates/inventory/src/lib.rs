@@ -7,9 +7,10 @@ pub mod verify;
 mod views;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use nexus_es::views::{ViewError, Views};
+use nexus_es::views::{ViewError, Views, ViewsConfig};
 use nexus_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
 use nexus_runtime::channels::MAX_MESSAGE;
 use nexus_runtime::{Ports, Running};
@@ -44,4 +45,10 @@ pub async fn run(
     let server = InventoryServiceServer::new(service).max_decoding_message_size(MAX_MESSAGE);
     routes.add_service(server);
     Ok(Running { service: SERVICE, views })
+}
+
+/// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
+#[must_use]
+pub fn views_config(directory: PathBuf) -> ViewsConfig {
+    views::config(directory)
 }

@@ -12,11 +12,13 @@ mod processes;
 mod views;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexus_es::Handler;
 use nexus_es::process::{self, Process};
-use nexus_es::views::ViewError;
+use nexus_es::seal::Vault;
+use nexus_es::views::{ViewError, ViewsConfig};
 use nexus_proto::notification::v1::notification_service_server::NotificationServiceServer;
 use nexus_runtime::channels::MAX_MESSAGE;
 use nexus_runtime::{Ports, Running};
@@ -76,4 +78,10 @@ pub async fn run(
     let service = NotificationServiceServer::new(grpc::Notification(parts));
     routes.add_service(service.max_decoding_message_size(MAX_MESSAGE));
     Ok(Running { service: SERVICE, views })
+}
+
+/// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
+#[must_use]
+pub fn views_config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
+    views::config(directory, Arc::clone(vault))
 }

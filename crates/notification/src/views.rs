@@ -28,7 +28,7 @@ pub(crate) async fn start(ports: &Ports) -> Result<Arc<Views>, ViewError> {
     Views::start(config, Arc::clone(&ports.log), Tasks::clone(&ports.tasks)).await
 }
 
-fn config(directory: std::path::PathBuf, vault: Arc<Vault>) -> ViewsConfig {
+pub(crate) fn config(directory: std::path::PathBuf, vault: Arc<Vault>) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,

@@ -14,10 +14,12 @@ mod processes;
 mod views;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexus_es::process::Process;
-use nexus_es::views::{ViewError, Views};
+use nexus_es::seal::Vault;
+use nexus_es::views::{ViewError, Views, ViewsConfig};
 use nexus_es::{Handler, process};
 use nexus_proto::order::v1::order_service_server::OrderServiceServer;
 use nexus_runtime::channels::MAX_MESSAGE;
@@ -90,4 +92,10 @@ pub async fn run(
     };
     routes.add_service(OrderServiceServer::new(api).max_decoding_message_size(MAX_MESSAGE));
     Ok(Running { service: SERVICE, views })
+}
+
+/// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
+#[must_use]
+pub fn views_config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
+    views::config(directory, vault)
 }

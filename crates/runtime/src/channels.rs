@@ -20,7 +20,8 @@ use crate::secrets::Secrets;
 /// What a client of another service speaks over.
 pub type Client = Channel;
 
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long one service waits for another.
+pub const DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(2);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Largest message between services, in bytes: an order of 2,000 lines with room to spare.
@@ -52,7 +53,6 @@ impl Channels {
         let endpoint = Endpoint::from_shared(uri.to_owned())
             .map_err(bad)?
             .connect_timeout(CONNECT)
-            .timeout(DEADLINE)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true)
@@ -90,7 +90,8 @@ impl Channels {
         NotificationServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// The bare channel, for callers that know methods only at run time (the gateway).
+    /// The bare channel, for callers that know methods only at run time (the gateway). They set
+    /// the deadline of each request themselves.
     #[must_use]
     pub fn channel(&self) -> Client {
         self.channel.clone()
@@ -100,6 +101,7 @@ impl Channels {
     /// again asks for the same.
     pub fn request<M>(&self, message: M, cause: &Cause) -> Request<M> {
         let mut request = Request::new(message);
+        request.set_timeout(DEADLINE);
         let metadata = request.metadata_mut();
         self.vouch(metadata, &cause.actor);
         insert(metadata, IDEMPOTENCY_KEY, &cause.command_id.to_string());
@@ -114,6 +116,7 @@ impl Channels {
     /// A question of `service` that changes nothing.
     pub fn question<M>(&self, message: M, service: &str, story: &str) -> Request<M> {
         let mut request = Request::new(message);
+        request.set_timeout(DEADLINE);
         let metadata = request.metadata_mut();
         self.vouch(metadata, &Actor::service(service));
         insert(metadata, STORY, story);

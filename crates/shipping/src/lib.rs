@@ -13,10 +13,12 @@ mod processes;
 mod views;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexus_es::process;
-use nexus_es::views::{ViewError, Views};
+use nexus_es::seal::Vault;
+use nexus_es::views::{ViewError, Views, ViewsConfig};
 use nexus_proto::shipping::v1::shipping_service_server::ShippingServiceServer;
 use nexus_runtime::{Ports, Running};
 use tonic::service::RoutesBuilder;
@@ -45,7 +47,11 @@ pub async fn run(
     config: Config,
     routes: &mut RoutesBuilder,
 ) -> Result<Running, Error> {
-    let views = Views::start(views::config(&ports), Arc::clone(&ports.log), ports.tasks.clone());
+    let views = Views::start(
+        views::config(ports.views_dir.clone(), &ports.vault),
+        Arc::clone(&ports.log),
+        ports.tasks.clone(),
+    );
     let views = views.await?;
     let ground = ports.ground(wire::SERVICE, &views);
     let parts = Arc::new(Parts::new(ports, config, Arc::clone(&views))?);
@@ -54,4 +60,10 @@ pub async fn run(
     }
     routes.add_service(ShippingServiceServer::new(grpc::Shipping { parts }));
     Ok(Running { service: wire::SERVICE, views })
+}
+
+/// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
+#[must_use]
+pub fn views_config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
+    views::config(directory, vault)
 }

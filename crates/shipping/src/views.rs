@@ -8,13 +8,13 @@ pub(crate) mod shipments;
 mod sql;
 pub(crate) mod unmatched;
 
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use nexus_es::seal::Vault;
 use nexus_es::views::{View, ViewError, ViewsConfig};
 use nexus_es::work::{self, ParkedView};
 use nexus_es::{Aggregate, BadEvent, Heard};
-use nexus_runtime::Ports;
 
 use crate::wire::SERVICE;
 
@@ -25,13 +25,13 @@ static SCHEMA: LazyLock<String> =
     LazyLock::new(|| format!("{}{}", include_str!("../migrations/0001_views.sql"), work::SCHEMA));
 
 /// What the views of this service are built from.
-pub(crate) fn config(ports: &Ports) -> ViewsConfig {
+pub(crate) fn config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,
         schema: &SCHEMA,
-        directory: ports.views_dir.clone(),
-        views: views(Arc::clone(&ports.vault)),
+        directory,
+        views: views(Arc::clone(vault)),
     }
 }
 

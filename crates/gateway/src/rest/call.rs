@@ -1,6 +1,9 @@
 //! Calls an rpc that is known only by its descriptor.
 
+use std::time::Duration;
+
 use nexus_es::Actor;
+use nexus_runtime::channels::DEADLINE;
 use nexus_runtime::{Channels, caller, reply, telemetry};
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
@@ -10,6 +13,9 @@ use tonic::{Request, Status};
 
 use super::problem::Problem;
 use super::routes::Route;
+
+/// For the one call whose length grows with the log.
+const PATIENT: Duration = Duration::from_secs(3600);
 
 pub(crate) struct Call<'a> {
     pub(crate) route: &'a Route,
@@ -30,6 +36,9 @@ impl Call<'_> {
         let path = http::uri::PathAndQuery::try_from(path)
             .map_err(|error| Problem::of(&Status::internal(error.to_string())))?;
         let mut request = Request::new(self.message);
+        // Only rebuilding takes as long as the log is.
+        let patient = rpc.name() == "RebuildViews";
+        request.set_timeout(if patient { PATIENT } else { DEADLINE });
         channels.vouch(request.metadata_mut(), self.actor);
         let traceparent = telemetry::current_traceparent();
         let named = [(caller::IDEMPOTENCY_KEY, self.key), ("traceparent", Some(&*traceparent))];

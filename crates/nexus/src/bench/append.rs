@@ -1,0 +1,122 @@
+//! W1: create and confirm, open loop. Latency counts from the intended start; a step is held when
+//! nothing failed or was dropped and p99 stays within the limit.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use super::probe;
+use super::report::Report;
+use super::shop::Shop;
+
+const P99_LIMIT_US: u64 = 50_000;
+const STEP: f64 = 1.4;
+/// Orders at once; one that finds no place is dropped, and counted.
+const MAX_OPEN: usize = 2_000;
+
+/// Runs the ladder, printing a line a step; the last one held is what it sustains.
+pub(crate) async fn run(
+    dir: &Path,
+    from: f64,
+    length: Duration,
+    single: bool,
+    json: bool,
+) -> anyhow::Result<()> {
+    let shop = Arc::new(Shop::open(dir, 1.0).await?);
+    let mut rate = from;
+    loop {
+        let held = step(dir, &shop, rate, length, json).await?;
+        if single || !held {
+            break;
+        }
+        rate *= STEP;
+    }
+    if let Some(shop) = Arc::into_inner(shop) {
+        shop.system.stop().await;
+    }
+    Ok(())
+}
+
+async fn step(
+    dir: &Path,
+    shop: &Arc<Shop>,
+    rate: f64,
+    length: Duration,
+    json: bool,
+) -> anyhow::Result<bool> {
+    let before = probe::measure(dir)?;
+    let (commits, syncs) = shop.system.written();
+    let places = Arc::new(Semaphore::new(MAX_OPEN));
+    let (sender, mut done) = mpsc::unbounded_channel();
+    let began = Instant::now();
+    let mut dropped = 0_u32;
+    let mut begun = 0_u32;
+    loop {
+        let intended = began + Duration::from_secs_f64(f64::from(begun) / rate);
+        if intended - began >= length {
+            break;
+        }
+        tokio::time::sleep_until(intended).await;
+        begun += 1;
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            dropped += 1;
+            continue;
+        };
+        let (shop, sender) = (Arc::clone(shop), sender.clone());
+        drop(tokio::task::spawn(async move {
+            let ran = one(&shop, intended).await;
+            drop(place);
+            drop(sender.send(ran));
+        }));
+    }
+    drop(sender);
+    let mut latencies = Histogram::<u64>::new(3)?;
+    let mut failed = 0_u32;
+    let mut last_error = None;
+    while let Some(ran) = done.recv().await {
+        match ran {
+            Ok(both) => both.into_iter().try_for_each(|us| latencies.record(us))?,
+            Err(error) => {
+                failed += 1;
+                last_error = Some(error);
+            }
+        }
+    }
+    let elapsed = began.elapsed().as_secs_f64();
+    let (commits_now, syncs_now) = shop.system.written();
+    let after = probe::measure(dir)?;
+    let p99 = latencies.value_at_quantile(0.99);
+    let held = failed == 0 && dropped == 0 && p99 <= P99_LIMIT_US;
+    let void = (failed + dropped > 0).then(|| {
+        let error = last_error.map(|error| format!(": {error:#}")).unwrap_or_default();
+        format!("{dropped} dropped, {failed} failed{error}")
+    });
+    let report = Report {
+        workload: format!("append (W1), {rate:.0} orders/s offered, held: {held}"),
+        durability: shop.system.durability.clone(),
+        before,
+        after,
+        rate_per_s: super::count(latencies.len()) / elapsed,
+        latencies,
+        lags: None,
+        commits_per_fsync: super::count(commits_now - commits)
+            / super::count((syncs_now - syncs).max(1)),
+        void,
+    };
+    report.print(json);
+    Ok(held)
+}
+
+/// Creates and confirms one order; the latency of each, in microseconds. The confirm is meant to
+/// start when the create should have been answered.
+async fn one(shop: &Shop, intended: Instant) -> anyhow::Result<[u64; 2]> {
+    let order_id = shop.create().await?;
+    let created = u64::try_from(intended.elapsed().as_micros())?;
+    let second = Instant::now();
+    shop.confirm(&order_id).await?;
+    Ok([created, u64::try_from(second.elapsed().as_micros())?])
+}

@@ -1,0 +1,125 @@
+//! W2: whole lives, from created to delivered, with simulated pickers and both sandboxes, all
+//! services up and traces on.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use hdrhistogram::Histogram;
+use nexus_es::{Heard, Position};
+use nexus_proto::order::v1::OrderPartProgressed;
+use prost::Message;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::lag::Sampler;
+use super::probe;
+use super::report::Report;
+use super::shop::Shop;
+
+/// The sandboxes deliver within a second or two.
+const SPEED: f64 = 60.0;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+type Begun = Arc<Mutex<HashMap<String, Instant>>>;
+
+/// Begins `rate` orders a second for `length`, and waits until all are delivered.
+pub(crate) async fn run(dir: &Path, rate: f64, length: Duration) -> anyhow::Result<Report> {
+    let shop = Arc::new(Shop::open(dir, SPEED).await?);
+    let before = probe::measure(dir)?;
+    let (commits, syncs) = shop.system.written();
+    let order = shop.system.running("order").context("no order service")?;
+    let lags = Sampler::start(order, shop.system.log());
+    let begun = Begun::default();
+    let (delivered_sender, mut delivered) = mpsc::unbounded_channel();
+    let watching =
+        tokio::task::spawn(watch(Arc::clone(&shop), Arc::clone(&begun), delivered_sender));
+    let (failed_sender, mut failures) = mpsc::unbounded_channel();
+    let began = Instant::now();
+    let mut lives = 0_u32;
+    loop {
+        let intended = began + Duration::from_secs_f64(f64::from(lives) / rate);
+        if intended - began >= length {
+            break;
+        }
+        tokio::time::sleep_until(intended).await;
+        lives += 1;
+        let (shop, begun, failed) = (Arc::clone(&shop), Arc::clone(&begun), failed_sender.clone());
+        drop(tokio::task::spawn(async move {
+            if let Err(error) = live(&shop, &begun, intended).await {
+                drop(failed.send(format!("{error:#}")));
+            }
+        }));
+    }
+    drop(failed_sender);
+    let mut latencies = Histogram::<u64>::new(3)?;
+    let mut failed = Vec::new();
+    let mut last = began.elapsed();
+    let deadline = Instant::now() + PATIENCE;
+    while latencies.len() + u64::try_from(failed.len())? < u64::from(lives) {
+        tokio::select! {
+            Some(took) = delivered.recv() => {
+                latencies.record(took)?;
+                last = began.elapsed();
+            }
+            Some(why) = failures.recv() => failed.push(why),
+            () = tokio::time::sleep_until(deadline) => break,
+        }
+    }
+    watching.abort();
+    let lags = lags.finish().await?;
+    let (commits_now, syncs_now) = shop.system.written();
+    let after = probe::measure(dir)?;
+    let missing = u64::from(lives) - latencies.len();
+    let void = (missing > 0).then(|| {
+        let first = failed.first().map(|why| format!(", first failure: {why}")).unwrap_or_default();
+        format!("{missing} of {lives} orders were not delivered{first}")
+    });
+    Ok(Report {
+        workload: format!("life (W2), {rate:.0} orders/s offered for {} s", length.as_secs()),
+        durability: shop.system.durability.clone(),
+        before,
+        after,
+        rate_per_s: super::count(latencies.len()) / last.as_secs_f64(),
+        latencies,
+        lags: Some(lags),
+        commits_per_fsync: super::count(commits_now - commits)
+            / super::count((syncs_now - syncs).max(1)),
+        void,
+    })
+}
+
+async fn live(shop: &Shop, begun: &Begun, intended: Instant) -> anyhow::Result<()> {
+    let order_id = shop.create().await?;
+    begun.lock().unwrap_or_else(PoisonError::into_inner).insert(order_id.clone(), intended);
+    shop.confirm(&order_id).await?;
+    shop.dispatch(&order_id).await
+}
+
+/// Follows the order log for deliveries; tells how long each life took, in microseconds.
+async fn watch(
+    shop: Arc<Shop>,
+    begun: Begun,
+    delivered: mpsc::UnboundedSender<u64>,
+) -> anyhow::Result<()> {
+    let mut tail = shop.system.log().tail("order", Position::START).await?;
+    loop {
+        for commit in tail.next(256).await? {
+            for heard in Heard::of(&commit)? {
+                if heard.event_type() != "order.PartProgressed" {
+                    continue;
+                }
+                let progressed = OrderPartProgressed::decode(heard.payload.bytes.as_slice())?;
+                if progressed.stage != "delivered" {
+                    continue;
+                }
+                let mut begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(intended) = begun.remove(&heard.aggregate.id) {
+                    delivered.send(u64::try_from(intended.elapsed().as_micros())?)?;
+                }
+            }
+        }
+    }
+}
