@@ -28,6 +28,8 @@ pub struct Wish {
     pub parcels: u32,
     /// The id another system knows the order by.
     pub reference: String,
+    /// What one unit costs, in EGP.
+    pub price: &'static str,
 }
 
 impl Wish {
@@ -41,6 +43,7 @@ impl Wish {
             lines: lines.to_vec(),
             parcels: 1,
             reference: format!("web-{number}"),
+            price: "149.90",
         }
     }
 
@@ -52,7 +55,7 @@ impl Wish {
             .iter()
             .map(|(article, units)| {
                 json!({"sku": article.sku, "units": units,
-                       "unit_price": {"amount": "149.90", "currency": "EGP"}})
+                       "unit_price": {"amount": self.price, "currency": "EGP"}})
             })
             .collect();
         json!({

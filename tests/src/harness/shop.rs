@@ -25,24 +25,24 @@ pub struct Article {
 pub const MUG: Article = Article {
     sku: "MUG-BLUE",
     name: "Blue mug",
-    barcode: "6221000000017",
-    case: "16221000000014",
+    barcode: "6221000000010",
+    case: "16221000000017",
     bin: "A-01-01-1-01",
 };
 /// A lamp in the next.
 pub const LAMP: Article = Article {
     sku: "LAMP-S",
     name: "Small lamp",
-    barcode: "6221000000024",
-    case: "16221000000021",
+    barcode: "6221000000027",
+    case: "16221000000024",
     bin: "A-02-01-1-01",
 };
 /// A scarf in the second zone.
 pub const SCARF: Article = Article {
     sku: "SCARF",
     name: "وشاح قطن",
-    barcode: "6221000000031",
-    case: "16221000000038",
+    barcode: "6221000000034",
+    case: "16221000000031",
     bin: "B-01-01-1-01",
 };
 

@@ -5,7 +5,7 @@ use nexus_tests::harness::{Life, Look, Nexus, Options, Rest, Wish};
 use serde_json::{Value, json};
 
 const TEA: &str = "TEA-LOT";
-const TEA_GTIN: &str = "06221000000048";
+const TEA_GTIN: &str = "06221000000041";
 const TEA_BIN: &str = "C-01-01-1-01";
 
 struct Picker<'a> {

@@ -16,14 +16,13 @@ fn is_problem(answer: &Answer, status: u16) {
     assert!(reason.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
 }
 
-/// The present status stands in the sentence and beside it.
+/// The present status, the wish and the way forward.
 fn names_the_status(answer: &Answer, status: &str) {
     is_problem(answer, 409);
-    assert!(answer.body.text("detail").contains(status), "{}", answer.body);
-    let facts = answer.body.at("metadata").as_object().cloned().unwrap_or_default();
-    assert!(facts.values().any(|fact| fact == status), "{}", answer.body);
+    assert_eq!(answer.body.text("metadata/status"), status, "{}", answer.body);
+    assert!(!answer.body.text("metadata/wish").is_empty(), "{}", answer.body);
     // A way forward takes more words than a status.
-    assert!(answer.body.text("detail").split_whitespace().count() >= 6, "{}", answer.body);
+    assert!(answer.body.text("detail").split_whitespace().count() >= 8, "{}", answer.body);
 }
 
 #[tokio::test]

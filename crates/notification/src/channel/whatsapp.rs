@@ -4,6 +4,7 @@ pub(crate) mod codes;
 pub(crate) mod webhook;
 
 use async_trait::async_trait;
+use nexus_es::commit::sha256;
 use nexus_proto::notification::v1::SealedChannelCredentials;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -184,11 +185,17 @@ fn one_line(value: &str) -> String {
     value.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What we know a message by. The channel's own id spells the recipient's phone in base64, so it is
+/// personal; its random part keeps the phone from being guessed back out of the hash.
+fn handle(wamid: &str) -> String {
+    hex::encode(sha256(wamid.as_bytes()))
+}
+
 fn outcome(answer: &Answer) -> Outcome {
     if (200..300).contains(&answer.status) {
         return match serde_json::from_slice::<Accepted>(&answer.body) {
             Ok(Accepted { messages }) => match messages.into_iter().find(|m| !m.id.is_empty()) {
-                Some(message) => Outcome::Accepted { provider_id: message.id },
+                Some(message) => Outcome::Accepted { provider_id: handle(&message.id) },
                 None => Outcome::Unknown { reason: "unreadable" },
             },
             Err(_) => Outcome::Unknown { reason: "unreadable" },
@@ -272,7 +279,7 @@ mod tests {
     fn an_accepted_message_answers_its_handle() {
         let body = r#"{"messaging_product":"whatsapp","contacts":[{"input":"+20","wa_id":"20"}],
             "messages":[{"id":"wamid.1","message_status":"held_for_quality_assessment"}]}"#;
-        let accepted = Outcome::Accepted { provider_id: "wamid.1".to_owned() };
+        let accepted = Outcome::Accepted { provider_id: handle("wamid.1") };
         assert_eq!(answered(200, body), accepted);
     }
 

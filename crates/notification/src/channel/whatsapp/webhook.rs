@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ApiError;
 use super::codes::{meaning, verdict};
+use super::{ApiError, handle};
 use crate::channel::Verdict;
 use crate::domain::message::No;
 
@@ -141,7 +141,7 @@ fn receipt(raw: RawStatus) -> Option<ReceiptTold> {
     };
     let at_ms = seconds.and_then(|seconds| seconds.checked_mul(1000));
     let callback_data = raw.biz_opaque_callback_data;
-    Some(ReceiptTold { provider_id: raw.id, callback_data, at_ms, status })
+    Some(ReceiptTold { provider_id: handle(&raw.id), callback_data, at_ms, status })
 }
 
 fn failed(error: Option<&ApiError>) -> Status {
@@ -209,6 +209,15 @@ mod tests {
         let told = with_value(&format!(r#"{{"statuses":[{}]}}"#, vec![status; 1000].join(",")));
         assert_eq!((told.receipts.len(), told.skipped), (1000, 0));
         assert_eq!(told.receipts[0].at_ms, Some(1_790_000_001_000));
+    }
+
+    /// In base64 the id spells a phone: `HBgM` and then 201065685435.
+    #[test]
+    fn the_channels_own_id_is_known_by_its_hash_only() {
+        let status = r#"{"id":"wamid.HBgMMjAxMDY1Njg1NDM1FQ","status":"read"}"#;
+        let told = with_value(&format!(r#"{{"statuses":[{status}]}}"#));
+        assert_eq!(told.receipts[0].provider_id, handle("wamid.HBgMMjAxMDY1Njg1NDM1FQ"));
+        assert!(!told.receipts[0].provider_id.contains("MjAxMDY1Njg1NDM1"));
     }
 
     #[test]
