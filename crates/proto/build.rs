@@ -1,4 +1,5 @@
-//! Compiles every contract under `/proto` to Rust and to one descriptor set, without a system protoc.
+//! Compiles every contract under `/proto` to Rust and to one descriptor set, without a system
+//! protoc.
 //! *Invariant:* the embedded descriptors keep the `google.api.http` options and the comments.
 
 use std::error::Error;

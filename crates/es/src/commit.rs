@@ -1,6 +1,6 @@
 //! The envelope: what one append stores.
-//! *Invariant:* stored bytes are never re-encoded; each commit names the SHA-256 of the stored bytes
-//! before it in its aggregate, so that changed, removed or inserted history is found.
+//! *Invariant:* stored bytes are never re-encoded; each commit names the SHA-256 of the stored
+//! bytes before it in its aggregate, so that changed, removed or inserted history is found.
 
 use bytes::Bytes;
 use nexus_proto::common::v1 as proto;

@@ -1,4 +1,5 @@
-//! What each port promises, as checks that any adapter's tests run, and broken fakes that fail them.
+//! What each port promises, as checks that any adapter's tests run, and broken fakes that fail
+//! them.
 //! *Invariant:* each promise has a name, and a fake that breaks it is caught under that name.
 
 pub mod fakes;
@@ -56,8 +57,8 @@ pub struct Rig<P: ?Sized> {
 type Reopen<P> = Box<dyn Fn() -> BoxFuture<'static, Arc<P>> + Send + Sync>;
 
 impl<P: ?Sized> Rig<P> {
-    /// A port, and `reopen`, which ends it and opens the same store again. `reopen` also keeps alive
-    /// what the store needs, such as its directory.
+    /// A port, and `reopen`, which ends it and opens the same store again. `reopen` also keeps
+    /// alive what the store needs, such as its directory.
     pub fn new<F, Fut>(port: Arc<P>, reopen: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,

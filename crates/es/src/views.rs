@@ -1,6 +1,6 @@
 //! Read models: one database a service, fed from the logs, dropped and rebuilt at any time.
-//! *Invariant:* what a batch changes and the checkpoint that says so are one transaction; nothing in
-//! a view database is the only copy of anything.
+//! *Invariant:* what a batch changes and the checkpoint that says so are one transaction; nothing
+//! in a view database is the only copy of anything.
 //!
 //! Views of one service share a schema with one version. Each version, and each rebuild, is a
 //! database file of its own: a rebuild fills a new file beside the live one and takes its place in

@@ -5,10 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use nexus_es::log::{Append, AppendError, Appended, EventLog, Tail};
 use nexus_es::{AggregateId, Stored, Version, new_id};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval_at, timeout};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Waiting for something, with a deadline.
 pub(crate) struct Waiting {
@@ -24,7 +26,7 @@ impl Waiting {
     /// It is not so yet: look again in a moment.
     pub(crate) async fn on(&self) {
         assert!(Instant::now() < self.deadline, "not within {PATIENCE:?}: {}", self.what);
-        sleep(Duration::from_millis(10)).await;
+        interval_at(Instant::now() + LOOK_AGAIN, LOOK_AGAIN).tick().await;
     }
 }
 

@@ -35,13 +35,12 @@ async fn append(log: &dyn EventLog, id: &str) -> Appended {
 /// Opens the directory as soon as it is free.
 async fn open_when_free(dir: &Path) -> SqliteStore {
     let deadline = Instant::now() + Duration::from_secs(20);
+    let mut poll = tokio::time::interval(Duration::from_millis(5));
     loop {
         match SqliteStore::open(dir).await {
-            Err(Error::InUse { .. }) if Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            Err(Error::InUse { .. }) if Instant::now() < deadline => poll.tick().await,
             opened => return opened.unwrap(),
-        }
+        };
     }
 }
 

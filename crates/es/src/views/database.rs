@@ -103,9 +103,12 @@ impl Generation {
     }
 
     pub(super) async fn mark_complete(&self) -> Result<(), ViewError> {
-        sqlx::query("INSERT INTO view_meta (name, value) VALUES ('complete', 'yes') ON CONFLICT (name) DO NOTHING")
-            .execute(&self.writer)
-            .await?;
+        sqlx::query(
+            "INSERT INTO view_meta (name, value) VALUES ('complete', 'yes') \
+             ON CONFLICT (name) DO NOTHING",
+        )
+        .execute(&self.writer)
+        .await?;
         Ok(())
     }
 

@@ -6,7 +6,8 @@ use crate::commit::sha256;
 
 pub(super) async fn content_hash(pool: &AnyPool) -> Result<String, sqlx::Error> {
     let tables = sqlx::query(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'view\\_%' ESCAPE '\\' \
+        "SELECT name FROM sqlite_master WHERE type = 'table' \
+         AND name NOT LIKE 'view\\_%' ESCAPE '\\' \
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
     )
     .fetch_all(pool)

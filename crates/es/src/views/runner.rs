@@ -1,4 +1,5 @@
-//! Feeds one view database: tails the logs, applies in batches, checkpoints in the same transaction.
+//! Feeds one view database: tails the logs, applies in batches, checkpoints in the same
+//! transaction.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

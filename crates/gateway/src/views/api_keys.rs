@@ -46,7 +46,8 @@ impl View for ApiKeys {
                 Event::Issued(issue) => {
                     sqlx::query(
                         "INSERT INTO api_keys (id, name, prefix, roles, created_at_ms, \
-                         expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+                         expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6) \
+                         ON CONFLICT (id) DO NOTHING",
                     )
                     .bind(id.clone())
                     .bind(issue.name)

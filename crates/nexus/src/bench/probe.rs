@@ -1,5 +1,5 @@
-//! The raw probe that every figure is a ratio to: L1 of `reliability.md` 1.3, 512-byte overwrites of
-//! a preallocated file, each followed by fdatasync, on the same disk in the same minute.
+//! The raw probe that every figure is a ratio to, L1: 512-byte overwrites of a preallocated file,
+//! each followed by fdatasync, on the same disk in the same minute.
 
 use std::fs::File;
 use std::io::Write;

@@ -20,7 +20,7 @@ const SKUS: u64 = 100;
 const CUSTOMERS: u64 = 100_000;
 const LINES: u64 = 3;
 /// Enough that no run sells out.
-const STOCK: u32 = 1_000_000_000;
+const STOCK: u32 = 100_000_000;
 const CURRENCY: &str = "EGP";
 
 /// A running Nexus with goods in it.
