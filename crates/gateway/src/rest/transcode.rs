@@ -57,7 +57,26 @@ pub(crate) fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Problem> {
     message
         .serialize_with_options(&mut serializer, &options)
         .map_err(|error| Problem::of(&status::internal(&error)))?;
-    Ok(json)
+    Ok(with_whole_numbers(&json))
+}
+
+/// A number inside of a `Struct` is a double on the wire, and would be shown as `48089608.0`: the
+/// contracts have no other floats. Texts stay as they are.
+fn with_whole_numbers(json: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(json.len());
+    let (mut in_text, mut escaped) = (false, false);
+    let mut rest = json;
+    while let [byte, after @ ..] = rest {
+        if !in_text && matches!(rest, [b'.', b'0', b',' | b'}' | b']', ..]) {
+            rest = rest.get(2..).unwrap_or_default();
+            continue;
+        }
+        in_text ^= *byte == b'"' && !escaped;
+        escaped = in_text && *byte == b'\\' && !escaped;
+        shown.push(*byte);
+        rest = after;
+    }
+    shown
 }
 
 fn message_of(field: &FieldDescriptor) -> Option<prost_reflect::MessageDescriptor> {
@@ -125,4 +144,18 @@ fn parse(kind: &Kind, text: &str) -> Option<Value> {
         }
         Kind::Bytes | Kind::Message(_) => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_of_a_raw_body_are_shown_whole_and_texts_stay() {
+        let json =
+            r#"{"raw":{"n":48089608.0,"cod":1.5,"note":"a \"2.0, or\\","m":10.0},"l":[1.0]}"#;
+        let shown = String::from_utf8(with_whole_numbers(json.as_bytes())).unwrap();
+        let whole = r#"{"raw":{"n":48089608,"cod":1.5,"note":"a \"2.0, or\\","m":10},"l":[1]}"#;
+        assert_eq!(shown, whole);
+    }
 }
