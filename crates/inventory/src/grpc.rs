@@ -30,6 +30,9 @@ use crate::domain::stock_ledger::StockLedger;
 use crate::domain::warehouse::Warehouse;
 use crate::{Config, SERVICE, views};
 
+/// How long a look at the stock waits for what happened just before it.
+const LATEST_PATIENCE: Duration = Duration::from_millis(250);
+
 type Answer<M> = Result<Response<M>, Status>;
 
 /// The rpcs of inventory.
@@ -65,6 +68,20 @@ impl Inventory {
             .map_err(|bad| status::invalid_field("min_position", bad.to_string()))?;
         let waited = self.views.wait_for(&wanted, self.patience).await;
         waited.map_err(|error| status::broken("the read model is behind", error))
+    }
+
+    /// The same; and where the caller names no position, what the ledger holds by now. Stock moves
+    /// through other services' calls: whoever confirms an order and then looks must see it held.
+    async fn reach_or_latest(&self, min_position: &str) -> Result<(), Status> {
+        if !min_position.is_empty() {
+            return self.reach(min_position).await;
+        }
+        if let Ok(head) = self.log.head(SERVICE).await {
+            let latest = Positions::one(SERVICE, head);
+            // Better an answer of a moment ago than none: nothing was promised about its age.
+            drop(self.views.wait_for(&latest, self.patience.min(LATEST_PATIENCE)).await);
+        }
+        Ok(())
     }
 
     /// The command that a caller from outside asks for. Its key may not have been used for another

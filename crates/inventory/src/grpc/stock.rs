@@ -183,7 +183,7 @@ pub(super) async fn list_stock(
 ) -> Answer<proto::ListStockResponse> {
     let body = request.into_inner();
     let page = Page::parse(body.page_size, &body.page_token)?;
-    service.reach(&body.min_position).await?;
+    service.reach_or_latest(&body.min_position).await?;
     let of = (body.sku.as_str(), body.warehouse.as_str());
     let found = views::stock::list(&service.views.pool(), of, &page).await;
     let (items, next_page_token) = found.map_err(view_failed)?;
@@ -196,7 +196,7 @@ pub(super) async fn list_movements(
 ) -> Answer<proto::ListMovementsResponse> {
     let body = request.into_inner();
     let page = Page::parse(body.page_size, &body.page_token)?;
-    service.reach(&body.min_position).await?;
+    service.reach_or_latest(&body.min_position).await?;
     let of = (body.sku.as_str(), body.warehouse.as_str(), body.order_id.as_str());
     let found = views::movements::list(&service.views.pool(), of, &page).await;
     let (movements, next_page_token) = found.map_err(view_failed)?;

@@ -103,6 +103,20 @@ async fn units_move_from_bin_to_bin() {
 }
 
 #[tokio::test]
+async fn whoever_looks_after_a_call_of_another_service_sees_what_it_did() {
+    let inventory = stocked().await;
+    inventory.receive("MAIN", &[("MUG", "A", 50)]).await.unwrap();
+    for promised in 1..=20 {
+        let name = format!("ali/{promised}");
+        assert!(inventory.reserve(&name, &[("MUG", 1)]).await.unwrap().reserved);
+        let request = proto::ListStockRequest { sku: "MUG".into(), ..Default::default() };
+        let answer = inventory.client().list_stock(inventory.ask(request)).await.unwrap();
+        let reserved: u32 = answer.into_inner().items.iter().map(|item| item.reserved).sum();
+        assert_eq!(reserved, promised);
+    }
+}
+
+#[tokio::test]
 async fn movements_tell_the_whole_way_of_a_unit_the_newest_first() {
     let inventory = stocked().await;
     inventory.receive("MAIN", &[("MUG", "A", 5)]).await.unwrap();
