@@ -32,6 +32,10 @@ pub trait Aggregate: Decider {
     /// The owning service and the name of its log.
     const SERVICE: &'static str;
 
+    /// False when the ids of finished commands need not be kept in memory: each command has an id
+    /// of its own that nobody sends again, and there are very many. A repeat is then decided anew.
+    const REMEMBERS_COMMANDS: bool = true;
+
     /// The event as stored.
     fn encode(event: &Self::Event) -> Payload;
 
@@ -279,8 +283,7 @@ impl<A: Aggregate> Loaded<A> {
                     .map_err(|source| LoadError::Event { aggregate: aggregate.clone(), source })?;
                 self.state = std::mem::take(&mut self.state).evolve(&event);
             }
-            let cause = &entry.cause;
-            self.commands.insert(cause.command_id, (stored.version, cause.request_hash.clone()));
+            self.remember(&entry.cause, stored.version);
         }
         self.number = commit.number;
         self.last_sha256 = sha256(&stored.bytes);

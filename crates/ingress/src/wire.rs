@@ -18,6 +18,8 @@ pub(crate) const HEADERS: &str = "inbox.Received.headers";
 
 impl Aggregate for Inbox {
     const SERVICE: &'static str = SERVICE;
+    // Each post is a command of its own, thousands a day, and a repeat is kept too.
+    const REMEMBERS_COMMANDS: bool = false;
 
     fn encode(event: &Event) -> Payload {
         let Event::Received(received) = event;

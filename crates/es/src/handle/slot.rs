@@ -61,6 +61,15 @@ impl<A: Aggregate> Default for Loaded<A> {
     }
 }
 
+impl<A: Aggregate> Loaded<A> {
+    /// Notes where a command's entry stands, so that its repeat is answered from there.
+    pub(super) fn remember(&mut self, cause: &Cause, version: Version) {
+        if A::REMEMBERS_COMMANDS {
+            self.commands.insert(cause.command_id, (version, cause.request_hash.clone()));
+        }
+    }
+}
+
 struct Inner<A: Aggregate> {
     queue: Vec<Pending<A>>,
     working: bool,
@@ -314,8 +323,7 @@ fn settle<A: Aggregate>(
         if let (Decided::Events(events), Some(cause)) = (decided, &pending.cause)
             && !events.is_empty()
         {
-            let hash = cause.request_hash.clone();
-            current.commands.insert(cause.command_id, (appended.version, hash));
+            current.remember(cause, appended.version);
         }
     }
 }

@@ -198,6 +198,53 @@ async fn a_panic_while_deciding_stores_nothing_and_the_aggregate_goes_on() {
     assert_eq!(handler.read("a", |state| state.0).await.unwrap().1, 7);
 }
 
+/// A counter whose commands are never sent again.
+#[derive(Default)]
+struct Forgetful(Counter);
+
+impl Decider for Forgetful {
+    const CATEGORY: &'static str = "forgetful";
+    type Command = u32;
+    type Event = Added;
+    type Refusal = Full;
+
+    fn decide(&self, add: &u32) -> Result<Vec<Added>, Full> {
+        self.0.decide(add)
+    }
+
+    fn evolve(self, event: &Added) -> Self {
+        Self(self.0.evolve(event))
+    }
+}
+
+impl Aggregate for Forgetful {
+    const SERVICE: &'static str = "order";
+    const REMEMBERS_COMMANDS: bool = false;
+
+    fn encode(event: &Added) -> Payload {
+        Counter::encode(event)
+    }
+
+    fn decode(payload: &Payload) -> Result<Added, BadEvent> {
+        Counter::decode(payload)
+    }
+}
+
+#[tokio::test]
+async fn an_aggregate_can_keep_no_finished_commands_in_memory() {
+    let log = MemoryLog::default();
+    let handler = Handler::<Forgetful>::new(Arc::new(log.clone()));
+    let id = AggregateId::new("order", "forgetful", "a").unwrap();
+    for key in 1..=3 {
+        handler.execute("a", 1, cause(key, b"")).await.unwrap();
+    }
+    assert!(!handler.execute("a", 1, cause(1, b"")).await.unwrap().replayed);
+    let restarted = Handler::<Forgetful>::new(Arc::new(log.clone()));
+    assert_eq!(restarted.read("a", |state| state.0.0).await.unwrap().1, 4);
+    let loaded = load::<Forgetful>(&log, &id, None).await.unwrap();
+    assert_eq!((loaded.number, loaded.commands.len()), (4, 0));
+}
+
 #[tokio::test]
 async fn a_changed_history_is_not_loaded() {
     let log = MemoryLog::default();
