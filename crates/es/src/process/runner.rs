@@ -18,6 +18,7 @@ use crate::handle::{Aggregate, Handler};
 use crate::heard::Heard;
 use crate::ids::{Position, derived_id, new_id};
 use crate::log::LogError;
+use crate::ports::Timer;
 use crate::tasks::panic_text;
 use crate::work::{self, Command, WorkItem};
 use crate::{Actor, Cause, Decider};
@@ -373,6 +374,10 @@ impl Worker {
             let wait = match trouble {
                 Trouble::NotYet(wait, _) => wait,
                 Trouble::Hopeless(cause) => {
+                    if let Job::Timer(timer) = job {
+                        self.give_up(timer, &cause).await;
+                        return Some(false);
+                    }
                     return self.park(key, job, cause, attempts + 1).await.then_some(true);
                 }
                 Trouble::Retry(cause) => {
@@ -414,12 +419,12 @@ impl Worker {
         }))
     }
 
-    async fn wake(&self, timer: &crate::ports::Timer) -> Result<(), Trouble> {
+    async fn wake(&self, timer: &Timer) -> Result<(), Trouble> {
         let again = self.process.wake(timer).await?;
         let settled = match again {
             None => self.ground.timers.cancel(&timer.process, &timer.key).await,
             Some(due_at_ms) => {
-                let next = crate::ports::Timer { due_at_ms, ..timer.clone() };
+                let next = Timer { due_at_ms, ..timer.clone() };
                 self.ground.timers.set(next).await
             }
         };
@@ -432,13 +437,26 @@ impl Worker {
         self.record(id, command, "resolve").await
     }
 
+    /// A timer that nothing can be done about: it is said once and fires no more.
+    async fn give_up(&self, timer: &Timer, cause: &str) {
+        let (name, key, due) = (self.process.name(), timer.key.as_str(), timer.due_at_ms);
+        match self.ground.timers.cancel(&timer.process, key).await {
+            Ok(()) => error!(
+                process = name,
+                "process {name} gives up the timer of {key}, due at {due}: {cause}"
+            ),
+            // It stays due, fires again, and is given up then.
+            Err(error) => warn!(process = name, "cannot cancel the timer of {key}: {error}"),
+        }
+    }
+
     /// Sets the job aside as an event. False when the term ended first.
     async fn park(&self, key: &str, job: &Job, cause: String, attempts: u32) -> bool {
+        let name = self.process.name();
         let (Job::Event(heard) | Job::Retry(_, heard)) = job else {
-            error!(process = self.process.name(), "a timer of {key} was given up: {cause}");
+            error!(process = name, attempts, "the timer of {key} stays due: {cause}");
             return true;
         };
-        let name = self.process.name();
         if attempts > 0 {
             error!(process = name, attempts, "process {name} parks {key}: {cause}");
         }

@@ -31,6 +31,9 @@ impl Target {
     }
 }
 
+/// A timer with this payload cannot be dealt with.
+const HOPELESS: &[u8] = b"hopeless";
+
 struct Tell(Arc<Target>);
 
 #[async_trait]
@@ -62,6 +65,9 @@ impl Process for Tell {
 
     async fn wake(&self, timer: &Timer) -> Result<Option<i64>, Trouble> {
         self.0.seen.lock().unwrap().push(format!("woken {}", timer.key));
+        if timer.payload == HOPELESS {
+            return Err(Trouble::Hopeless("nothing can be done".to_owned()));
+        }
         Ok(None)
     }
 
@@ -271,6 +277,25 @@ async fn a_due_timer_wakes_once_and_never_early() {
     let settled =
         async |w: &World| w.ground.timers.next_due("tell").await.unwrap() == Some(now + 3_600_000);
     world.until("the fired one is gone", settled).await;
+}
+
+#[tokio::test]
+async fn a_hopeless_timer_is_given_up_once_and_fires_no_more() {
+    let world = World::new().await;
+    let due_at_ms = crate::clock::now_ms();
+    let timer = |key: &str, payload: &[u8]| Timer {
+        process: "tell".to_owned(),
+        key: key.to_owned(),
+        due_at_ms,
+        payload: payload.to_vec(),
+    };
+    world.ground.timers.set(timer("lost", HOPELESS)).await.unwrap();
+    world.start();
+    let gone = async |w: &World| w.ground.timers.next_due("tell").await.unwrap().is_none();
+    world.until("it is gone", gone).await;
+    world.ground.timers.set(timer("next", b"")).await.unwrap();
+    world.until("the next one fires", async |w| w.target.seen().len() == 2).await;
+    assert_eq!(world.target.seen(), ["woken lost", "woken next"]);
 }
 
 #[tokio::test]
