@@ -23,6 +23,7 @@ use tracing::info;
 
 use crate::heard::{Heard, Positions};
 use crate::log::{EventLog, LogError};
+use crate::seal::SealError;
 use crate::tasks::Tasks;
 
 pub use waiters::Changes;
@@ -64,9 +65,24 @@ pub enum ViewError {
         /// What is wrong.
         why: String,
     },
-    /// A port that the view needs (the vault) failed.
+    /// A port that the view needs (the vault) is away: the view waits for it, however long.
     #[error("{0}")]
     Port(String),
+    /// What the view reads beside events, a row of its own or a sealed value, is damaged.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl From<SealError> for ViewError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Broken { .. } => Self::Damaged(error.to_string()),
+            // A missing master key is loaded by a person, and then all of it opens.
+            SealError::Store(_) | SealError::UnknownMaster { .. } | SealError::Random => {
+                Self::Port(error.to_string())
+            }
+        }
+    }
 }
 
 /// Why a reader's wait ended.

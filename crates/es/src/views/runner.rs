@@ -23,7 +23,7 @@ const BATCH: usize = 500;
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// A commit that fails so often while applied alone is set aside, so that it blocks no other.
-const POISON_AFTER: u32 = 5;
+pub(super) const POISON_AFTER: u32 = 5;
 
 pub(super) struct Runner {
     pub(super) service: &'static str,
@@ -105,9 +105,19 @@ impl Runner {
                 Err(error) => error,
             };
             failures += 1;
-            let hopeless = !matches!(error, ViewError::Database(_)) && failures >= POISON_AFTER;
-            if hopeless && self.set_aside(source, commit, &error).await.is_ok() {
+            let poisonous = matches!(error, ViewError::Event { .. } | ViewError::Damaged(_));
+            if poisonous
+                && failures >= POISON_AFTER
+                && self.set_aside(source, commit, &error).await.is_ok()
+            {
                 return;
+            }
+            if failures % POISON_AFTER == 0 {
+                let position = commit.position;
+                warn!(
+                    service = self.service,
+                    failures, "views of {} wait at {source}:{position}: {error}", self.service
+                );
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,

@@ -152,7 +152,7 @@ async fn load(
     let Some(row) = found else { return Ok(None) };
     let body: Vec<u8> = row.try_get(0)?;
     let body = proto::Fulfillment::decode(body.as_slice())
-        .map_err(|error| ViewError::Port(format!("a stored row does not decode: {error}")))?;
+        .map_err(|error| ViewError::Damaged(format!("a stored row does not decode: {error}")))?;
     Ok(Some((body, row.try_get(1)?)))
 }
 

@@ -116,7 +116,7 @@ async fn load(tx: &mut AnyConnection, heard: &Heard) -> Result<Touched, ViewErro
 }
 
 fn undecodable(error: &prost::DecodeError) -> ViewError {
-    ViewError::Port(format!("a stored row does not decode: {error}"))
+    ViewError::Damaged(format!("a stored row does not decode: {error}"))
 }
 
 impl Touched {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use nexus_es::seal::{SealError, Vault};
+use nexus_es::seal::Vault;
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_es::{Decider, Heard};
 use nexus_proto::notification::v1::MessageContent;
@@ -112,19 +112,9 @@ impl Messages {
 
     async fn body(&self, content: Option<&SealedValue>) -> Result<Option<String>, ViewError> {
         let Some(content) = content else { return Ok(None) };
-        match self.vault.open(&sealed_to_proto(content), CONTENT).await {
-            Ok(Some(clear)) => {
-                let content = MessageContent::decode(clear.as_slice()).unwrap_or_default();
-                Ok(Some(content.body))
-            }
-            Ok(None) => Ok(None),
-            // A store that does not answer is waited for, as a database is: a message must not be
-            // missing from the list because of it.
-            Err(SealError::Store(error)) => {
-                Err(sqlx::Error::Io(std::io::Error::other(error)).into())
-            }
-            Err(error) => Err(ViewError::Port(error.to_string())),
-        }
+        let clear = self.vault.open(&sealed_to_proto(content), CONTENT).await?;
+        let content = clear.map(|clear| MessageContent::decode(clear.as_slice()));
+        Ok(content.map(|content| content.unwrap_or_default().body))
     }
 }
 

@@ -116,8 +116,7 @@ impl View for ContactsView {
             take_in(documents.entry(id.to_owned()).or_default(), heard, &event);
             if let Some(card) = card_of(&event) {
                 let opened = personal::open_profile(&self.vault, &card.profile).await;
-                let opened = opened.map_err(|error| ViewError::Port(error.to_string()))?;
-                persons.extend(opened.map(|person| (id.to_owned(), person)));
+                persons.extend(opened?.map(|person| (id.to_owned(), person)));
             }
             if matches!(event, Event::Erased { .. }) {
                 erased.insert(id.to_owned());
@@ -136,7 +135,7 @@ async fn stored(tx: &mut AnyConnection, id: &str) -> Result<Resource, ViewError>
         .await?;
     let bytes: Vec<u8> = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
     Resource::decode(bytes.as_slice())
-        .map_err(|error| ViewError::Port(format!("a contact's row does not decode: {error}")))
+        .map_err(|error| ViewError::Damaged(format!("a contact's row does not decode: {error}")))
 }
 
 async fn write(

@@ -120,11 +120,7 @@ async fn known(
 }
 
 fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, ViewError> {
-    M::decode(bytes).map_err(|error| ViewError::Port(format!("a row does not decode: {error}")))
-}
-
-fn broken(error: &nexus_es::seal::SealError) -> ViewError {
-    ViewError::Port(error.to_string())
+    M::decode(bytes).map_err(|error| ViewError::Damaged(format!("a row does not decode: {error}")))
 }
 
 impl OrdersView {
@@ -152,7 +148,7 @@ impl OrdersView {
             }
             Event::NoteAdded(note) => {
                 let text = personal::open_note(&self.vault, &note.text).await;
-                let Some(text) = text.map_err(|error| broken(&error))? else { return Ok(()) };
+                let Some(text) = text? else { return Ok(()) };
                 if let Some(person) = batch.person(tx, id).await? {
                     let note_id = note.note_id.clone();
                     person.document.notes.push(PersonNote { note_id, text });
@@ -182,11 +178,11 @@ impl OrdersView {
         let Some(person) = batch.person(tx, id).await? else { return Ok(()) };
         if let Some(sealed) = &amendment.recipient {
             let opened = personal::open_recipient(&self.vault, sealed).await;
-            person.document.recipient = opened.map_err(|error| broken(&error))?;
+            person.document.recipient = opened?;
         }
         for note in &amendment.notes {
             let text = personal::open_note(&self.vault, &note.text).await;
-            let text = text.map_err(|error| broken(&error))?.unwrap_or_default();
+            let text = text?.unwrap_or_default();
             let note_id = note.note_id.clone();
             person.document.notes.push(PersonNote { note_id, text });
         }
@@ -200,10 +196,10 @@ pub(crate) async fn person_of(
     placed: &Placed,
 ) -> Result<Option<PersonDocument>, ViewError> {
     let recipient = personal::open_recipient(vault, &placed.recipient).await;
-    let Some(recipient) = recipient.map_err(|error| broken(&error))? else { return Ok(None) };
+    let Some(recipient) = recipient? else { return Ok(None) };
     let mut notes = Vec::with_capacity(placed.notes.len());
     for note in &placed.notes {
-        let text = personal::open_note(vault, &note.text).await.map_err(|error| broken(&error))?;
+        let text = personal::open_note(vault, &note.text).await?;
         let note_id = note.note_id.clone();
         notes.push(PersonNote { note_id, text: text.unwrap_or_default() });
     }

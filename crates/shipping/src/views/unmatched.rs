@@ -98,8 +98,7 @@ impl Unmatched {
             return Ok(None);
         }
         let sealed = event.body.unwrap_or_default();
-        let port = |error: nexus_es::seal::SealError| ViewError::Port(error.to_string());
-        let body = self.vault.open(&sealed, BODY).await.map_err(port)?;
+        let body = self.vault.open(&sealed, BODY).await?;
         let numbers = body.and_then(|body| courier::numbers_in(&body));
         let (tracking_number, delivery_id) = numbers.unwrap_or_default();
         Ok(Some(Webhook {
