@@ -7,7 +7,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::commit::{BadCommit, Cause, Commit, Payload, Stored};
+use crate::handle::{Aggregate, BadEvent};
 use crate::ids::{AggregateId, Position, Version};
+use crate::views::ViewError;
 
 /// One event out of a log.
 #[derive(Clone, Debug)]
@@ -69,6 +71,24 @@ impl Heard {
     #[must_use]
     pub fn event_type(&self) -> &str {
         &self.payload.event_type
+    }
+
+    /// The event of `A`; `None` when it is of another aggregate, or of a type or schema that this
+    /// reader does not know: a newer writer's, which views skip.
+    ///
+    /// # Errors
+    /// [`ViewError::Event`] when the bytes of a known type do not decode.
+    pub fn event<A: Aggregate>(&self) -> Result<Option<A::Event>, ViewError> {
+        if self.service() != A::SERVICE || self.aggregate.category != A::CATEGORY {
+            return Ok(None);
+        }
+        match A::decode(&self.payload) {
+            Ok(event) => Ok(Some(event)),
+            Err(BadEvent::Unknown { .. }) => Ok(None),
+            Err(BadEvent::Malformed { event_type, why }) => {
+                Err(ViewError::Event { event_type, why })
+            }
+        }
     }
 
     /// The cause of a command that follows from this event: same story, this event as direct
@@ -155,6 +175,49 @@ impl fmt::Display for Positions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commit::Actor;
+    use crate::work::{Event, WorkItem};
+
+    fn heard(service: &str, event_type: &str, schema: u32, bytes: &[u8]) -> Heard {
+        let cause = Cause {
+            occurred_at_ms: 1,
+            learned_at_ms: 1,
+            command_id: Uuid::nil(),
+            request_hash: vec![],
+            story: "story".to_owned(),
+            causation_id: None,
+            actor: Actor::service("test"),
+            traceparent: String::new(),
+        };
+        Heard {
+            aggregate: Arc::new(AggregateId::new(service, "work", "w1").unwrap()),
+            position: Position(1),
+            version: Version(1),
+            number: 1,
+            index: 0,
+            event_id: Uuid::nil(),
+            cause: Arc::new(cause),
+            payload: Payload { event_type: event_type.to_owned(), schema, bytes: bytes.to_vec() },
+        }
+    }
+
+    #[test]
+    fn an_event_is_read_only_by_the_aggregate_whose_it_is() {
+        let read = |heard: Heard| heard.event::<WorkItem>();
+        assert_eq!(read(heard("work", "work.Retried", 1, b"")).unwrap(), Some(Event::Retried));
+        assert_eq!(read(heard("order", "work.Retried", 1, b"")).unwrap(), None);
+    }
+
+    #[test]
+    fn an_event_of_a_newer_writer_is_skipped_and_a_damaged_one_is_named() {
+        let read = |heard: Heard| heard.event::<WorkItem>();
+        assert_eq!(read(heard("work", "work.Dreamt", 1, b"")).unwrap(), None);
+        assert_eq!(read(heard("work", "work.Skipped", 2, b"")).unwrap(), None);
+        let damaged = read(heard("work", "work.Skipped", 1, b"\xff"));
+        assert!(
+            matches!(damaged, Err(ViewError::Event { event_type, .. }) if event_type == "work.Skipped")
+        );
+    }
 
     #[test]
     fn a_position_reads_back_and_nonsense_is_refused() {

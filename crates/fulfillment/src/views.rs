@@ -12,7 +12,7 @@ use std::sync::Arc;
 use nexus_es::log::EventLog;
 use nexus_es::views::{ViewError, ViewsConfig};
 use nexus_es::work::ParkedView;
-use nexus_es::{Aggregate, AggregateId, BadEvent, Heard, LogError, Version};
+use nexus_es::{Aggregate, AggregateId, Heard, LogError, Version};
 
 use crate::SERVICE;
 
@@ -54,19 +54,6 @@ fn const_schema() -> &'static str {
     &WHOLE
 }
 
-/// The event that was heard, if it is one of `A`'s.
-fn event_of<A: Aggregate>(heard: &Heard) -> Result<Option<A::Event>, ViewError> {
-    if heard.aggregate.category != A::CATEGORY {
-        return Ok(None);
-    }
-    match A::decode(&heard.payload) {
-        Ok(event) => Ok(Some(event)),
-        // A newer writer's event: a view skips what it does not know.
-        Err(BadEvent::Unknown { .. }) => Ok(None),
-        Err(BadEvent::Malformed { event_type, why }) => Err(ViewError::Event { event_type, why }),
-    }
-}
-
 /// Why a resource cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
@@ -97,7 +84,7 @@ async fn history<A: Aggregate>(
         }
         for heard in Heard::of(&stored)? {
             let at_ms = heard.cause.occurred_at_ms;
-            events.extend(event_of::<A>(&heard)?.map(|event| (event, at_ms)));
+            events.extend(heard.event::<A>()?.map(|event| (event, at_ms)));
         }
     }
     Ok(events)

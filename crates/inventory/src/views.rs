@@ -12,9 +12,8 @@ pub(crate) mod warehouses;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use nexus_es::heard::Heard;
-use nexus_es::views::{ViewError, ViewsConfig};
-use nexus_es::{Aggregate, work};
+use nexus_es::views::ViewsConfig;
+use nexus_es::work;
 
 use crate::SERVICE;
 
@@ -65,20 +64,6 @@ CREATE TABLE movements (sku TEXT NOT NULL, position BIGINT NOT NULL, event_index
     order_id TEXT NOT NULL, reason TEXT NOT NULL, receipt TEXT NOT NULL, event_id TEXT NOT NULL,
     PRIMARY KEY (sku, position, event_index, nth));
 ";
-
-/// An event of `A`; `None` when it is of another aggregate, or of a type that this version does not
-/// know.
-fn event_of<A: Aggregate>(heard: &Heard) -> Result<Option<A::Event>, ViewError> {
-    use nexus_es::BadEvent;
-    if heard.aggregate.category != A::CATEGORY {
-        return Ok(None);
-    }
-    match A::decode(&heard.payload) {
-        Ok(event) => Ok(Some(event)),
-        Err(BadEvent::Unknown { .. }) => Ok(None),
-        Err(BadEvent::Malformed { event_type, why }) => Err(ViewError::Event { event_type, why }),
-    }
-}
 
 /// `($1, $2), ($3, $4)`: placeholders of `rows` rows with `columns` columns, the first of them
 /// `$from`.

@@ -11,7 +11,7 @@ use nexus_es::seal::Vault;
 use nexus_es::tasks::Tasks;
 use nexus_es::views::{ViewError, Views, ViewsConfig};
 use nexus_es::work::{self, ParkedView};
-use nexus_es::{Aggregate, Heard};
+use nexus_es::Heard;
 use nexus_runtime::Ports;
 
 use crate::wire::SERVICE;
@@ -42,14 +42,6 @@ pub(crate) fn config(directory: std::path::PathBuf, vault: Arc<Vault>) -> ViewsC
             Arc::new(ParkedView::new(SERVICE)),
         ],
     }
-}
-
-/// The event of an aggregate of ours.
-fn event<A: Aggregate>(heard: &Heard) -> Result<A::Event, ViewError> {
-    A::decode(&heard.payload).map_err(|error| ViewError::Event {
-        event_type: heard.event_type().to_owned(),
-        why: error.to_string(),
-    })
 }
 
 /// The payload of another service's event.

@@ -12,9 +12,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use nexus_es::seal::Vault;
-use nexus_es::views::{View, ViewError, ViewsConfig};
+use nexus_es::views::{View, ViewsConfig};
 use nexus_es::work::{self, ParkedView};
-use nexus_es::{Aggregate, BadEvent, Heard};
 
 use crate::wire::SERVICE;
 
@@ -44,16 +43,4 @@ fn views(vault: Arc<Vault>) -> Vec<Arc<dyn View>> {
         Arc::new(manifests::Manifests),
         Arc::new(ParkedView::new(SERVICE)),
     ]
-}
-
-/// The event of `A` in `heard`; `None` when it is of another aggregate, or newer than this reader.
-fn event_of<A: Aggregate>(heard: &Heard) -> Result<Option<A::Event>, ViewError> {
-    if heard.aggregate.category != A::CATEGORY || heard.service() != A::SERVICE {
-        return Ok(None);
-    }
-    match A::decode(&heard.payload) {
-        Ok(event) => Ok(Some(event)),
-        Err(BadEvent::Unknown { .. }) => Ok(None),
-        Err(BadEvent::Malformed { event_type, why }) => Err(ViewError::Event { event_type, why }),
-    }
 }

@@ -14,7 +14,7 @@ use prost::Message;
 use sqlx::{AnyConnection, AnyPool, Row};
 
 use super::rows::Rows;
-use super::{ReadError, event_of, history};
+use super::{ReadError, history};
 use crate::SERVICE;
 use crate::domain::fulfillment::{Event, Fulfillment, Opened, Parcel, PickedLine};
 use crate::wire;
@@ -44,7 +44,7 @@ impl View for FulfillmentsView {
     ) -> Result<(), ViewError> {
         let mut touched: BTreeMap<String, (proto::Fulfillment, i64)> = BTreeMap::new();
         for heard in heard {
-            let Some(event) = event_of::<Fulfillment>(heard)? else { continue };
+            let Some(event) = heard.event::<Fulfillment>()? else { continue };
             let id = heard.aggregate.id.as_str();
             let at_ms = heard.cause.occurred_at_ms;
             if !touched.contains_key(id) {

@@ -17,7 +17,7 @@ use prost::Message;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
 use super::rows::Rows;
-use super::{ReadError, event_of, history};
+use super::{ReadError, history};
 use crate::SERVICE;
 use crate::domain::pick_list::PickList;
 
@@ -62,7 +62,7 @@ impl View for PickListsView {
     ) -> Result<(), ViewError> {
         let mut touched: BTreeMap<String, Touched> = BTreeMap::new();
         for heard in heard {
-            let Some(event) = event_of::<PickList>(heard)? else { continue };
+            let Some(event) = heard.event::<PickList>()? else { continue };
             let id = heard.aggregate.id.as_str();
             if !touched.contains_key(id) {
                 touched.insert(id.to_owned(), load(tx, heard).await?);

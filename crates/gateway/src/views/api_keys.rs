@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use nexus_es::views::{Changes, View, ViewError};
-use nexus_es::{Aggregate, Decider, Heard, clock};
+use nexus_es::{Heard, clock};
 use nexus_proto::gateway::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
@@ -35,12 +35,9 @@ impl View for ApiKeys {
         heard: &[Heard],
         changes: &mut Changes,
     ) -> Result<(), ViewError> {
-        for heard in heard.iter().filter(|heard| heard.aggregate.category == ApiKey::CATEGORY) {
+        for heard in heard {
+            let Some(event) = heard.event::<ApiKey>()? else { continue };
             let id = heard.aggregate.id.clone();
-            let event = ApiKey::decode(&heard.payload).map_err(|error| ViewError::Event {
-                event_type: heard.event_type().to_owned(),
-                why: error.to_string(),
-            })?;
             let at = heard.cause.occurred_at_ms;
             match event {
                 Event::Issued(issue) => {

@@ -14,7 +14,7 @@ use prost::Message;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
-use super::{ROWS_A_STATEMENT, anywhere, event_of, folded, placeholders};
+use super::{ROWS_A_STATEMENT, anywhere, folded, placeholders};
 use crate::SERVICE;
 use crate::domain::barcode::Barcode;
 use crate::domain::product::{Amendment, Details, Event, Pack, Product};
@@ -41,7 +41,7 @@ impl View for Products {
     ) -> Result<(), ViewError> {
         let mut events: BTreeMap<String, Vec<(Event, i64)>> = BTreeMap::new();
         for heard in heard.iter().filter(|heard| heard.aggregate.category == Product::CATEGORY) {
-            let Some(event) = event_of::<Product>(heard)? else { continue };
+            let Some(event) = heard.event::<Product>()? else { continue };
             let sku = name_of(&heard.aggregate.id).unwrap_or_default();
             events.entry(sku).or_default().push((event, heard.cause.occurred_at_ms));
         }

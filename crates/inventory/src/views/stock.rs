@@ -11,7 +11,7 @@ use nexus_runtime::page::Page;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
-use super::{ROWS_A_STATEMENT, count, event_of, movements, placeholders};
+use super::{ROWS_A_STATEMENT, count, movements, placeholders};
 use crate::SERVICE;
 use crate::domain::stock_ledger::{Account, Posting, StockLedger, postings};
 
@@ -47,7 +47,7 @@ impl View for Stock {
         let mut rows = Vec::new();
         for heard in heard.iter().filter(|heard| heard.aggregate.category == StockLedger::CATEGORY)
         {
-            let Some(event) = event_of::<StockLedger>(heard)? else { continue };
+            let Some(event) = heard.event::<StockLedger>()? else { continue };
             for posting in postings(&event) {
                 sums.add(&heard.aggregate.id, &posting);
             }

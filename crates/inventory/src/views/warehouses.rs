@@ -13,7 +13,7 @@ use prost::Message;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
-use super::{ROWS_A_STATEMENT, count, event_of, placeholders};
+use super::{ROWS_A_STATEMENT, count, placeholders};
 use crate::SERVICE;
 use crate::domain::warehouse::{DefinedBin, Event, Warehouse};
 use crate::wire::address_message;
@@ -46,7 +46,7 @@ impl View for Warehouses {
     ) -> Result<(), ViewError> {
         let mut batch = Batch::default();
         for heard in heard.iter().filter(|heard| heard.aggregate.category == Warehouse::CATEGORY) {
-            let Some(event) = event_of::<Warehouse>(heard)? else { continue };
+            let Some(event) = heard.event::<Warehouse>()? else { continue };
             let code = heard.aggregate.id.clone();
             changes.add(format!("warehouse:{code}"));
             match &event {

@@ -1,8 +1,8 @@
 //! Channel accounts, as listed; of their secrets only the last four characters.
 
 use async_trait::async_trait;
+use nexus_es::Heard;
 use nexus_es::views::{Changes, View, ViewError};
-use nexus_es::{Decider, Heard};
 use nexus_proto::common::v1::Sealed;
 use prost::Message;
 use sqlx::any::AnyRow;
@@ -30,9 +30,10 @@ impl View for Accounts {
         heard: &[Heard],
         _changes: &mut Changes,
     ) -> Result<(), ViewError> {
-        for heard in heard.iter().filter(|h| h.aggregate.category == ChannelAccount::CATEGORY) {
+        for heard in heard {
+            let Some(event) = heard.event::<ChannelAccount>()? else { continue };
             let (id, at_ms) = (heard.aggregate.id.as_str(), heard.cause.occurred_at_ms);
-            match super::event::<ChannelAccount>(heard)? {
+            match event {
                 Event::Opened(opening) => open(tx, id, at_ms, &opening).await?,
                 Event::Amended(amendment) => amend(tx, id, at_ms, &amendment).await?,
                 Event::CredentialsRotated(credentials, _) => {

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use nexus_es::Heard;
 use nexus_es::seal::Vault;
 use nexus_es::views::{Changes, View, ViewError};
-use nexus_es::{Decider, Heard};
 use nexus_proto::notification::v1::MessageContent;
 use prost::Message as _;
 use sqlx::any::AnyRow;
@@ -47,8 +47,7 @@ impl View for Messages {
         changes: &mut Changes,
     ) -> Result<(), ViewError> {
         for heard in heard {
-            if heard.service() == SERVICE && heard.aggregate.category == Message::CATEGORY {
-                let event = super::event::<Message>(heard)?;
+            if let Some(event) = heard.event::<Message>()? {
                 self.take_in(tx, heard, event).await?;
                 changes.add(format!("message:{}", heard.aggregate.id));
             } else if heard.service() == ORDER && heard.event_type() == "contact.Erased" {

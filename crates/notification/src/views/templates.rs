@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use nexus_es::views::{Changes, View, ViewError};
-use nexus_es::{Aggregate, Decider, Heard, Payload};
+use nexus_es::{Aggregate, Heard, Payload};
 use sqlx::{AnyConnection, AnyPool, Row};
 
 use crate::domain::template::{Event, Template, Words};
@@ -26,8 +26,8 @@ impl View for Templates {
         heard: &[Heard],
         _changes: &mut Changes,
     ) -> Result<(), ViewError> {
-        for heard in heard.iter().filter(|h| h.aggregate.category == Template::CATEGORY) {
-            let Event::Put(_) = super::event::<Template>(heard)?;
+        for heard in heard {
+            let Some(Event::Put(_)) = heard.event::<Template>()? else { continue };
             sqlx::query(
                 "INSERT INTO template (template_id, updated_at_ms, put) VALUES ($1, $2, $3) \
                  ON CONFLICT (template_id) DO UPDATE SET \

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use nexus_es::Heard;
 use nexus_es::seal::Vault;
 use nexus_es::views::{Changes, View, ViewError};
-use nexus_es::{Aggregate, Decider, Heard};
 use nexus_proto::common::v1::Consent;
 use nexus_proto::order::v1::{Contact as Resource, ContactProfile};
 use nexus_runtime::time::rfc3339;
@@ -103,12 +103,9 @@ impl View for ContactsView {
         let mut documents: BTreeMap<String, Resource> = BTreeMap::new();
         let mut persons = BTreeMap::new();
         let mut erased = BTreeSet::new();
-        for heard in heard.iter().filter(|heard| heard.aggregate.category == Contact::CATEGORY) {
+        for heard in heard {
+            let Some(event) = heard.event::<Contact>()? else { continue };
             let id = heard.aggregate.id.as_str();
-            let event = Contact::decode(&heard.payload).map_err(|error| ViewError::Event {
-                event_type: heard.event_type().to_owned(),
-                why: error.to_string(),
-            })?;
             if heard.number > 1 && !documents.contains_key(id) {
                 let stored = stored(tx, id).await?;
                 documents.insert(id.to_owned(), stored);

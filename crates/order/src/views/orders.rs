@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nexus_es::seal::Vault;
 use nexus_es::views::{Changes, View, ViewError};
-use nexus_es::{Aggregate, Decider, Heard};
+use nexus_es::{Decider, Heard};
 use nexus_runtime::time::parse_rfc3339;
 use prost::Message;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
@@ -72,20 +72,11 @@ impl View for OrdersView {
     ) -> Result<(), ViewError> {
         let mut batch = Batch { documents: known(tx, heard).await?, ..Batch::default() };
         for heard in heard {
-            match heard.aggregate.category.as_str() {
-                Order::CATEGORY => {
-                    let event =
-                        Order::decode(&heard.payload).map_err(|error| ViewError::Event {
-                            event_type: heard.event_type().to_owned(),
-                            why: error.to_string(),
-                        })?;
-                    self.take_in(tx, &mut batch, heard, &event).await?;
-                    changes.add(key(&heard.aggregate.id));
-                }
-                _ if heard.event_type() == "contact.Erased" => {
-                    batch.erased.insert(heard.aggregate.id.clone());
-                }
-                _ => {}
+            if let Some(event) = heard.event::<Order>()? {
+                self.take_in(tx, &mut batch, heard, &event).await?;
+                changes.add(key(&heard.aggregate.id));
+            } else if heard.event_type() == "contact.Erased" {
+                batch.erased.insert(heard.aggregate.id.clone());
             }
         }
         batch.write(tx).await

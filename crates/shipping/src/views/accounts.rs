@@ -10,7 +10,7 @@ use nexus_runtime::time::rfc3339;
 use prost::Message;
 use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::{event_of, sql};
+use super::sql;
 use crate::domain::courier_account::{CourierAccount, Event};
 use crate::wire::{SERVICE, sealed_out};
 
@@ -87,7 +87,7 @@ impl View for Accounts {
         _: &mut Changes,
     ) -> Result<(), ViewError> {
         for heard in heard {
-            let Some(event) = event_of::<CourierAccount>(heard)? else { continue };
+            let Some(event) = heard.event::<CourierAccount>()? else { continue };
             let id = heard.aggregate.id.as_str();
             let mut card = find_in(tx, id).await?.unwrap_or_default();
             card.take_in(id, heard.cause.learned_at_ms, &event);

@@ -10,7 +10,7 @@ use nexus_runtime::time::rfc3339;
 use prost::Message;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
-use super::{event_of, sql};
+use super::sql;
 use crate::domain::CourierKind;
 use crate::domain::shipment::{Event, Recorded, Shipment};
 use crate::wire::{SERVICE, sealed_out};
@@ -35,7 +35,7 @@ impl View for AwbStatusLogs {
     ) -> Result<(), ViewError> {
         let mut rows = vec![];
         for heard in heard {
-            if let Some(Event::TrackingRecorded { recorded, .. }) = event_of::<Shipment>(heard)? {
+            if let Some(Event::TrackingRecorded { recorded, .. }) = heard.event::<Shipment>()? {
                 rows.push((heard, recorded));
             }
         }

@@ -11,7 +11,7 @@ use nexus_runtime::time::rfc3339;
 use prost::Message;
 use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::{event_of, sql};
+use super::sql;
 use crate::domain::manifest::{Event, Manifest, Parcel};
 use crate::wire::SERVICE;
 
@@ -89,7 +89,7 @@ impl View for Manifests {
         _: &mut Changes,
     ) -> Result<(), ViewError> {
         for heard in heard {
-            let Some(event) = event_of::<Manifest>(heard)? else { continue };
+            let Some(event) = heard.event::<Manifest>()? else { continue };
             let id = heard.aggregate.id.as_str();
             let row = sqlx::query(FIND).bind(id.to_owned()).fetch_optional(&mut *tx).await?;
             let mut card = row.map(|row| decoded(&row)).transpose()?.unwrap_or_default();

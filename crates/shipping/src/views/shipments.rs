@@ -9,7 +9,7 @@ use nexus_runtime::page::Page;
 use prost::Message;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
-use super::{event_of, sql};
+use super::sql;
 use crate::domain::shipment::{Event, Shipment};
 use crate::wire::SERVICE;
 
@@ -41,7 +41,7 @@ impl View for Shipments {
     ) -> Result<(), ViewError> {
         let mut news = vec![];
         for heard in heard {
-            if let Some(event) = event_of::<Shipment>(heard)? {
+            if let Some(event) = heard.event::<Shipment>()? {
                 news.push((heard, event));
             }
         }

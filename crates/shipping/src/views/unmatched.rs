@@ -14,7 +14,7 @@ use nexus_runtime::page::Page;
 use prost::Message;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
-use super::{event_of, sql};
+use super::sql;
 use crate::courier;
 use crate::domain::shipment::{Event, Shipment};
 use crate::wire::SERVICE;
@@ -67,7 +67,7 @@ impl View for Unmatched {
                 changes.add(format!("webhook:{}", webhook.tracking_number));
                 news.entry(heard.event_id.to_string()).or_default().webhook = Some(webhook);
             } else if let Some(Event::TrackingRecorded { recorded, .. }) =
-                event_of::<Shipment>(heard)?
+                heard.event::<Shipment>()?
                 && !recorded.update.inbox_event_id.is_empty()
             {
                 news.entry(recorded.update.inbox_event_id.clone()).or_default().matched = true;
