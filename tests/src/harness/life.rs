@@ -297,23 +297,28 @@ impl Life {
         let mut labels = Vec::new();
         for shipment in &self.shipments {
             let path = format!("/v1/shipments/{shipment}:print-awb");
-            let label = self.until_printed(&path).await?;
+            let Some(label) = self.until_printed(&path).await? else { continue };
             ensure!(label.starts_with(b"%PDF-"), "the label of {shipment} is no PDF");
             labels.push(label);
         }
         Ok(labels)
     }
 
-    async fn until_printed(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+    /// The label; none when the courier was through before one was ever fetched, and prints no
+    /// more.
+    async fn until_printed(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
         if !self.rest().is_patient() {
             let answer = self.rest().read(path).await?;
             ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.body);
-            return Ok(answer.bytes);
+            return Ok(Some(answer.bytes));
         }
-        // The label is fetched after the AWB; a courier that fails may make that take a while.
         self.until("to have a label", async |life: &Self| {
             let answer = life.rest().read(path).await?;
-            Ok((answer.status == 200).then_some(answer.bytes))
+            if answer.status == 200 {
+                return Ok(Some(Some(answer.bytes)));
+            }
+            let order = life.order().await?;
+            Ok(matches!(order.text("status"), "delivered" | "returned").then_some(None))
         })
         .await
     }
