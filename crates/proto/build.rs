@@ -8,6 +8,7 @@ use std::{env, fs, io};
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
+use protox::prost_reflect::DescriptorPool;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(required("CARGO_MANIFEST_DIR")?).join("../../proto");
@@ -21,6 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let encoded = compiler.encode_file_descriptor_set();
     fs::write(out.join("nexus.descriptors.bin"), &encoded)?;
 
+    fs::write(out.join("public_rpcs.rs"), public_rpcs(&encoded)?)?;
+
     let mut set = FileDescriptorSet::decode(encoded.as_slice())?;
     // No Rust code refers to google.api; google.protobuf stays, and maps to prost-types.
     set.file.retain(|file| file.package() != "google.api");
@@ -31,6 +34,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         .emit_rerun_if_changed(false)
         .compile_fds(set)?;
     Ok(())
+}
+
+/// The paths of all rpcs with a route, as a Rust array.
+fn public_rpcs(descriptors: &[u8]) -> Result<String, Box<dyn Error>> {
+    let pool = DescriptorPool::decode(descriptors)?;
+    let http = pool.get_extension_by_name("google.api.http").ok_or("no google.api.http")?;
+    let mut paths = String::from("&[\n");
+    for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+        if method.options().has_extension(&http) {
+            let service = method.parent_service();
+            paths.push_str(&format!("    \"/{}/{}\",\n", service.full_name(), method.name()));
+        }
+    }
+    paths.push(']');
+    Ok(paths)
 }
 
 fn required(variable: &str) -> Result<String, Box<dyn Error>> {

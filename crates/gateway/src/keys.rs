@@ -112,8 +112,13 @@ impl Keys {
                     known.revoked = true;
                 }
             }
-            // Fail closed: a key event of a newer writer opens nothing here.
-            Err(error) => warn!("a key event cannot be read: {error}"),
+            // Fail closed: a key with an event of a newer writer opens nothing here.
+            Err(error) => {
+                warn!("an event of API key {id} cannot be read, the key is not taken: {error}");
+                for known in keys.values_mut().filter(|known| known.id == id) {
+                    known.revoked = true;
+                }
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nexus_es::EventLog;
+use nexus_es::ports::KeyStore;
 use nexus_es::seal::Vault;
 use nexus_es::tasks::Tasks;
 use nexus_es_sqlite::SqliteStore;
@@ -49,9 +50,19 @@ pub(crate) struct System {
     pub(crate) durability: String,
     pub(crate) ready_after: Duration,
     ports: Ports,
+    servers: Servers,
     running: Vec<Running>,
     sandbox: Sandbox,
     store: SqliteStore,
+}
+
+/// The tasks of servers, by who calls them.
+#[derive(Default)]
+struct Servers {
+    /// REST and webhooks.
+    outer: Tasks,
+    /// gRPC.
+    inner: Tasks,
 }
 
 struct Listeners {
@@ -64,16 +75,17 @@ impl System {
     /// Starts everything and waits until it is ready.
     pub(crate) async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let began = Instant::now();
-        // Before anything is stored, a master key is made; after that, it must be there.
-        let first_start = !settings.data.join("keys.db").exists();
         let store = SqliteStore::open(&settings.data).await?;
-        let root = Root::load_or_make(&settings.data, first_start)?;
+        let nothing_stored =
+            store.keys().list().await?.is_empty() && store.log().services().await?.is_empty();
+        let root = Root::load_or_make(&settings.data, nothing_stored)?;
         let listeners = Listeners::bind(settings).await?;
         let sandbox = start_sandbox(settings).await?;
         let endpoints = listeners.endpoints(&sandbox)?;
         let ports = ports(settings, &store, &root, &endpoints)?;
         let keys = Keys::start(Arc::clone(&ports.log), &ports.tasks).await?;
-        let running = serve(&ports, &keys, listeners, &endpoints).await?;
+        let servers = Servers::default();
+        let running = serve(&ports, &servers, &keys, listeners, &endpoints).await?;
         let readiness = readiness::Caught { running: running.clone() };
         readiness.wait(READY_PATIENCE).await?;
         let admin_key_file = first_start::admin_key(&ports, &keys, &settings.data).await?;
@@ -87,6 +99,7 @@ impl System {
             durability,
             ready_after,
             ports,
+            servers,
             running,
             sandbox,
             store,
@@ -113,11 +126,19 @@ impl System {
         self.running.iter().find(|running| running.service == service).cloned()
     }
 
-    /// Lets what is in flight end, then closes everything.
+    /// Lets what is in flight end, then closes everything, from the outside in: requests need
+    /// services, services need processes and views, all need the log.
     pub(crate) async fn stop(self) {
-        let ended = self.ports.tasks.shut_down(STOP_PATIENCE).await;
-        if !ended {
-            tracing::warn!("some work did not end in time; it goes on at the next start");
+        let families = [
+            ("requests", self.servers.outer),
+            ("calls between services", self.servers.inner),
+            ("processes", self.ports.processes.clone()),
+            ("read models", self.ports.tasks.clone()),
+        ];
+        for (name, tasks) in families {
+            if !tasks.shut_down(STOP_PATIENCE).await {
+                tracing::warn!("some {name} did not end in time; they go on at the next start");
+            }
         }
         self.sandbox.stop().await;
         drop(self.ports);
@@ -188,6 +209,7 @@ fn ports(
         blobs: store.blobs(),
         vault: Arc::new(Vault::new(store.keys(), root.masters()?)),
         tasks: Tasks::default(),
+        processes: Tasks::default(),
         views_dir: views_dir(&settings.data),
         channels,
         secrets,
@@ -203,6 +225,7 @@ pub(crate) fn views_dir(data: &Path) -> PathBuf {
 /// Wires all services and starts the three servers.
 async fn serve(
     ports: &Ports,
+    servers: &Servers,
     keys: &Arc<Keys>,
     listeners: Listeners,
     endpoints: &Endpoints,
@@ -223,16 +246,18 @@ async fn serve(
         nexus_ingress::run(ports.clone(), nexus_ingress::Config::from_env()?).await?;
     running.push(ingress_running);
     routes.add_service(WorkServiceServer::new(Work::new(running.clone(), &ports.log)));
-    serve_grpc(ports, keys, routes, listeners.grpc).await?;
+    serve_grpc(ports, &servers.inner, keys, routes, listeners.grpc).await?;
     let readiness = Arc::new(readiness::Caught { running: running.clone() });
     let readiness = readiness::Told::new(readiness, Arc::clone(&ports.log));
-    serve_http(ports, "gateway", listeners.http, nexus_gateway::router(ports, keys, readiness)?);
-    serve_http(ports, "ingress", listeners.ingress, ingress);
+    let gateway = nexus_gateway::router(ports, keys, readiness)?;
+    serve_http(&servers.outer, "gateway", listeners.http, gateway);
+    serve_http(&servers.outer, "ingress", listeners.ingress, ingress);
     Ok(running)
 }
 
 async fn serve_grpc(
     ports: &Ports,
+    tasks: &Tasks,
     keys: &Arc<Keys>,
     mut routes: RoutesBuilder,
     listener: TcpListener,
@@ -254,9 +279,9 @@ async fn serve_grpc(
         .tcp_nodelay(true)
         .layer(layer)
         .add_routes(routes.routes());
-    let stop = ports.tasks.stopping();
+    let stop = tasks.stopping();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    ports.tasks.spawn("grpc server", async move {
+    tasks.spawn("grpc server", async move {
         let served = server.serve_with_incoming_shutdown(incoming, stop.cancelled()).await;
         if let Err(error) = served {
             tracing::error!("the gRPC server ended: {error}");
@@ -265,9 +290,9 @@ async fn serve_grpc(
     Ok(())
 }
 
-fn serve_http(ports: &Ports, name: &'static str, listener: TcpListener, router: axum::Router) {
-    let stop = ports.tasks.stopping();
-    ports.tasks.spawn(name, async move {
+fn serve_http(tasks: &Tasks, name: &'static str, listener: TcpListener, router: axum::Router) {
+    let stop = tasks.stopping();
+    tasks.spawn(name, async move {
         let serving = axum::serve(listener, router)
             .with_graceful_shutdown(async move { stop.cancelled().await });
         if let Err(error) = serving.await {

@@ -1,6 +1,7 @@
 //! `nexus up`: everything in this process, until it is told to stop.
 
 use std::io::IsTerminal;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -26,10 +27,11 @@ impl UpArgs {
         if !quiet && !std::io::stderr().is_terminal() {
             return Ok(Output::Stderr);
         }
-        std::fs::create_dir_all(&self.data)
-            .with_context(|| format!("cannot make {}", self.data.display()))?;
+        let mut directory = std::fs::DirBuilder::new();
+        let made = directory.recursive(true).mode(0o700).create(&self.data);
+        made.with_context(|| format!("cannot make {}", self.data.display()))?;
         let file = self.data.join("nexus.log");
-        let opened = std::fs::File::options().create(true).append(true).open(&file);
+        let opened = std::fs::File::options().create(true).append(true).mode(0o600).open(&file);
         opened.map(Output::File).with_context(|| format!("cannot open {}", file.display()))
     }
 }
@@ -38,7 +40,13 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let _telemetry = telemetry::init(&args.log, args.log_output(false)?)?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let system = System::start(&args.settings()).await?;
+    let settings = args.settings();
+    let system = tokio::select! {
+        system = System::start(&settings) => system?,
+        // Nothing is half done that the next start would not finish.
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+    };
     announce(&args, &system);
     tokio::select! {
         _ = interrupt.recv() => {}

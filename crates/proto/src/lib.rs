@@ -6,6 +6,10 @@
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/nexus.descriptors.bin"));
 
+/// The gRPC paths of all rpcs with a route: whoever has a key may call them. All others are for
+/// services.
+pub const PUBLIC_RPCS: &[&str] = include!(concat!(env!("OUT_DIR"), "/public_rpcs.rs"));
+
 pub use generated::nexus::*;
 
 #[rustfmt::skip]

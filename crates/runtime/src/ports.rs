@@ -29,8 +29,10 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     /// Seals personal data and credentials.
     pub vault: Arc<Vault>,
-    /// Background work.
+    /// Background work that others read from: views. It ends last.
     pub tasks: Tasks,
+    /// Processes. They end before what they act on.
+    pub processes: Tasks,
     /// Where view databases lie.
     pub views_dir: PathBuf,
     /// Calls to other services.
@@ -61,7 +63,7 @@ impl Ports {
             checkpoints: Arc::clone(&self.checkpoints),
             timers: Arc::clone(&self.timers),
             views: Arc::clone(views),
-            tasks: self.tasks.clone(),
+            tasks: self.processes.clone(),
             patience: Patience::default(),
             span: telemetry::process_span,
         }

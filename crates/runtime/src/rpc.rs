@@ -45,6 +45,17 @@ impl RpcLayer {
         Self { secrets, keys }
     }
 
+    /// Who calls, if they may call `path`. Whoever is vouched for comes through the gateway, which
+    /// knows routes only, or from a service; a bare key must ask for what has a route.
+    fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Actor, Status> {
+        let actor = self.authenticate(headers).map_err(status::unauthenticated)?;
+        if headers.contains_key(ACTOR) || nexus_proto::PUBLIC_RPCS.contains(&path) {
+            return Ok(actor);
+        }
+        tracing::warn!(actor = actor.id, "denied: {path} is for services");
+        Err(Status::permission_denied("this call is for the services of Nexus only"))
+    }
+
     fn authenticate(&self, headers: &HeaderMap) -> Result<Actor, &'static str> {
         if let Some(claim) = binary(headers, ACTOR) {
             let signature = binary(headers, ACTOR_SIGNATURE).unwrap_or_default();
@@ -104,15 +115,12 @@ where
         let span = span_of(&request);
         // Health and reflection tell nothing about orders; probes and tools need them keyless.
         if !request.uri().path().starts_with("/grpc.") {
-            match self.layer.authenticate(request.headers()) {
+            match self.layer.admit(request.uri().path(), request.headers()) {
                 Ok(actor) => {
                     let secrets = Arc::clone(&self.layer.secrets);
                     request.extensions_mut().insert(Authenticated { actor, secrets });
                 }
-                Err(why) => {
-                    let refused: Status = status::unauthenticated(why);
-                    return Box::pin(async move { Ok(refused.into_http()) });
-                }
+                Err(refused) => return Box::pin(async move { Ok(refused.into_http()) }),
             }
         }
         // The ready service answers; the clone gets ready for the next request.

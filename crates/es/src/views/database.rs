@@ -1,5 +1,6 @@
 //! A view database: one SQLite file a generation.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use sqlx::{AnyPool, AssertSqlSafe, Executor, Row};
 use tracing::{info, warn};
 
 use super::{ViewError, ViewsConfig};
+use crate::commit::sha256;
 use crate::heard::Positions;
 use crate::ids::Position;
 
@@ -23,7 +25,6 @@ CREATE TABLE view_poison (service TEXT NOT NULL, position BIGINT NOT NULL, cause
 
 #[derive(Clone)]
 pub(super) struct Generation {
-    number: u64,
     path: PathBuf,
     pub(super) pool: AnyPool,
     /// One connection of its own: SQLite has one writer.
@@ -35,12 +36,19 @@ impl Generation {
     /// of other versions and older generations go.
     pub(super) async fn open_newest(config: &ViewsConfig) -> Result<Self, ViewError> {
         install_default_drivers();
-        std::fs::create_dir_all(&config.directory).map_err(sqlx::Error::Io)?;
+        // Views hold names and addresses in clear: they are their owner's only.
+        let mut directory = std::fs::DirBuilder::new();
+        directory.recursive(true).mode(0o700).create(&config.directory).map_err(sqlx::Error::Io)?;
         let mut found = generations(config).map_err(sqlx::Error::Io)?;
         found.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
         let mut begun = None;
-        for (number, path) in &found {
-            match Self::open(*number, path.clone(), false).await {
+        for (_, path) in &found {
+            match Self::open(path.clone(), false).await {
+                // Part of the schema is not the service's own (parked work), and may have changed
+                // under the same version.
+                Ok(generation) if !generation.has_schema(config).await => {
+                    info!("view database {} has another schema", path.display());
+                }
                 Ok(generation) if generation.is_complete().await => {
                     return Ok(generation.keep_only(config).await);
                 }
@@ -58,31 +66,43 @@ impl Generation {
         Ok(generation.keep_only(config).await)
     }
 
-    pub(super) async fn create_next(config: &ViewsConfig, live: &Self) -> Result<Self, ViewError> {
-        Self::create(config, live.number + 1).await
+    /// A new file above every one that is there and above `highest`, the last one begun: a feeder
+    /// that was told to stop may still hold the file of a rebuild that was given up.
+    pub(super) async fn create_next(
+        config: &ViewsConfig,
+        highest: &mut u64,
+    ) -> Result<Self, ViewError> {
+        let found = generations(config).map_err(sqlx::Error::Io)?;
+        let found = found.iter().map(|(number, _)| *number).max().unwrap_or_default();
+        *highest = found.max(*highest) + 1;
+        Self::create(config, *highest).await
     }
 
     async fn create(config: &ViewsConfig, number: u64) -> Result<Self, ViewError> {
         let path = file(config, number);
         remove_files(&path);
-        let generation = Self::open(number, path, true).await?;
+        let generation = Self::open(path, true).await?;
         let mut tx = generation.writer.begin().await?;
         for statement in OWN_TABLES.split(';').chain(config.schema.split(';')) {
             if !statement.trim().is_empty() {
                 tx.execute(AssertSqlSafe(statement.to_owned())).await?;
             }
         }
+        sqlx::query("INSERT INTO view_meta (name, value) VALUES ('schema', $1)")
+            .bind(digest(config))
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         info!("new view database {}", generation.path.display());
         Ok(generation)
     }
 
-    async fn open(number: u64, path: PathBuf, create: bool) -> Result<Self, ViewError> {
+    async fn open(path: PathBuf, create: bool) -> Result<Self, ViewError> {
         let mode = if create { "rwc" } else { "rw" };
         let url = format!("sqlite://{}?mode={mode}", path.display());
         let writer = pool(&url, 1, "PRAGMA cache_size = -6000").await?;
         let pool = pool(&url, READERS, "PRAGMA cache_size = -1000").await?;
-        let generation = Self { number, path, pool, writer };
+        let generation = Self { path, pool, writer };
         if !create {
             generation.positions().await?;
         }
@@ -113,8 +133,16 @@ impl Generation {
     }
 
     async fn is_complete(&self) -> bool {
-        let found = sqlx::query("SELECT value FROM view_meta WHERE name = 'complete'");
-        matches!(found.fetch_optional(&self.pool).await, Ok(Some(_)))
+        self.meta("complete").await.is_some()
+    }
+
+    async fn has_schema(&self, config: &ViewsConfig) -> bool {
+        self.meta("schema").await.is_some_and(|found| found == digest(config))
+    }
+
+    async fn meta(&self, name: &str) -> Option<String> {
+        let found = sqlx::query("SELECT value FROM view_meta WHERE name = $1").bind(name.to_owned());
+        found.fetch_optional(&self.pool).await.ok()??.try_get(0).ok()
     }
 
     async fn keep_only(self, config: &ViewsConfig) -> Self {
@@ -134,12 +162,38 @@ impl Generation {
     }
 }
 
+/// Removes the file of a rebuild that ends before its time: it holds persons, and nobody feeds it
+/// the news that they were erased.
+pub(super) struct Unfinished(Option<PathBuf>);
+
+impl Unfinished {
+    pub(super) fn new(generation: &Generation) -> Self {
+        Self(Some(generation.path.clone()))
+    }
+
+    pub(super) fn finished(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            remove_files(path);
+        }
+    }
+}
+
 /// A pool whose connections keep so many KiB of pages each: with seven services they add up, and
 /// the system's own cache holds the same pages once more.
 async fn pool(url: &str, connections: u32, cache: &'static str) -> Result<AnyPool, ViewError> {
     let options = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
+        // A ping before each use is a trip to the driver's thread; a file does not go away.
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 for pragma in [
@@ -156,6 +210,10 @@ async fn pool(url: &str, connections: u32, cache: &'static str) -> Result<AnyPoo
             })
         });
     Ok(options.connect(url).await?)
+}
+
+fn digest(config: &ViewsConfig) -> String {
+    hex::encode(sha256(config.schema.as_bytes()))
 }
 
 fn file(config: &ViewsConfig, number: u64) -> PathBuf {

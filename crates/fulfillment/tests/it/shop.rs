@@ -88,6 +88,7 @@ impl Shop {
             blobs: Arc::new(MemoryBlobs::default()),
             vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
             tasks: tasks.clone(),
+            processes: tasks.clone(),
             views_dir: views.path().to_path_buf(),
             channels: Channels::shared(&uri, Arc::clone(&secrets)).unwrap(),
             secrets: Arc::clone(&secrets),

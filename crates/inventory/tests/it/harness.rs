@@ -72,6 +72,7 @@ impl Inventory {
             blobs: Arc::new(MemoryBlobs::default()),
             vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
             tasks: tasks.clone(),
+            processes: tasks.clone(),
             views_dir: directory.path().to_owned(),
             channels: channels.clone(),
             secrets: Arc::clone(&secrets),
@@ -205,6 +206,7 @@ impl Inventory {
             reservation: reservation.into(),
             lines: places(lines),
             pick_list_id: "P1".into(),
+            missing: Vec::new(),
         };
         Ok(self.client().pick(self.ask(request)).await?.into_inner())
     }

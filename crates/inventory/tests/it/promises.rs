@@ -13,6 +13,15 @@ async fn plan(
     lines: &[(&str, &str, u32)],
     excluded: &[&str],
 ) -> proto::PlanAllocationResponse {
+    plan_for(inventory, "", lines, excluded).await
+}
+
+async fn plan_for(
+    inventory: &Inventory,
+    reservation: &str,
+    lines: &[(&str, &str, u32)],
+    excluded: &[&str],
+) -> proto::PlanAllocationResponse {
     let line = |(line_id, sku, units): &(&str, &str, u32)| common::AllocatedLine {
         line_id: (*line_id).into(),
         sku: (*sku).into(),
@@ -22,6 +31,7 @@ async fn plan(
         order_id: "ali".into(),
         lines: lines.iter().map(line).collect(),
         excluded_warehouses: excluded.iter().map(|code| (*code).into()).collect(),
+        reservation: reservation.into(),
     };
     inventory.client().plan_allocation(inventory.ask(request)).await.unwrap().into_inner()
 }
@@ -80,20 +90,65 @@ async fn a_reservation_goes_the_whole_way_and_each_step_counts_once() {
     for _ in 0..2 {
         let picked = [("CUP", "B", 1), ("MUG", "A", 2), ("MUG", "C", 1)];
         let after = inventory.pick("ali/1", &picked).await.unwrap();
-        assert_eq!(after.held, crate::harness::units(&[("MUG", 1)]));
+        assert_eq!(after.held, []);
         assert_eq!(after.picked, crate::harness::units(&[("CUP", 1), ("MUG", 3)]));
     }
     let item = inventory.stock("MUG").await;
-    assert_eq!((item.on_hand, item.reserved, item.picked, item.available), (5, 1, 3, 1));
+    assert_eq!((item.on_hand, item.reserved, item.picked, item.available), (5, 0, 3, 2));
     for _ in 0..2 {
         let after = inventory.ship("ali/1").await.unwrap();
         assert_eq!(after.shipped, crate::harness::units(&[("CUP", 1), ("MUG", 3)]));
     }
-    let given_back = inventory.release("ali/1").await;
-    assert_eq!(given_back.lines, crate::harness::units(&[("MUG", 1)]));
+    // What was not picked is free already.
+    assert_eq!(inventory.release("ali/1").await.lines, []);
     let item = inventory.stock("MUG").await;
     assert_eq!((item.on_hand, item.reserved, item.picked, item.available), (2, 0, 0, 2));
     assert!(item.bins.iter().all(|bin| bin.allocated == 0));
+}
+
+#[tokio::test]
+async fn what_a_picker_did_not_find_is_given_back_and_not_sold_again() {
+    let inventory = stocked().await;
+    inventory.receive("MAIN", &[("MUG", "A", 5), ("MUG", "C", 4)]).await.unwrap();
+    inventory.reserve("ali/1", &[("MUG", 3)]).await.unwrap();
+    inventory.allocate(&["ali/1"]).await;
+    let missing = |reason: &str| proto::MissingUnits {
+        at: crate::harness::places(&[("MUG", "A", 3)]).pop(),
+        reason: reason.to_owned(),
+    };
+    let request = |reason: &str| proto::PickRequest {
+        warehouse: "MAIN".into(),
+        reservation: "ali/1".into(),
+        lines: Vec::new(),
+        pick_list_id: "P1".into(),
+        missing: vec![missing(reason)],
+    };
+    let silent = inventory.client().pick(inventory.ask(request(" "))).await.unwrap_err();
+    assert!(silent.message().contains("missing[0].reason"), "{}", silent.message());
+    for _ in 0..2 {
+        let asked = inventory.ask(request("empty shelf"));
+        let after = inventory.client().pick(asked).await.unwrap().into_inner();
+        assert_eq!((after.held, after.allocated, after.picked), (vec![], vec![], vec![]));
+    }
+    let item = inventory.stock("MUG").await;
+    assert_eq!((item.on_hand, item.reserved, item.available), (4, 0, 4));
+    assert_eq!(item.bins.iter().map(|bin| bin.bin.as_str()).collect::<Vec<_>>(), ["C"]);
+    let ask = proto::ListMovementsRequest { sku: "MUG".into(), ..Default::default() };
+    let told = inventory.client().list_movements(inventory.ask(ask)).await.unwrap().into_inner();
+    let told: Vec<_> = told
+        .movements
+        .iter()
+        .take(3)
+        .map(|it| (it.kind.as_str(), it.units, it.bin(), it.reason()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("adjusted", -5, "A", "found short: empty shelf"),
+            ("found_short", 3, "A", "empty shelf"),
+            ("released", 3, "", "not found by the picker"),
+        ]
+    );
 }
 
 #[tokio::test]
@@ -130,6 +185,53 @@ async fn a_plan_names_one_warehouse_else_the_fewest_else_what_is_short() {
     assert!(short.allocation.is_empty());
     let shortage = common::Shortage { sku: "MUG".into(), asked: 6, available: 5 };
     assert_eq!((short.shortages, short.unknown_skus), (vec![shortage], vec!["?".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_plan_keeps_what_its_reservation_holds_already() {
+    let inventory = stocked().await;
+    inventory.open("NORTH", 0).await;
+    inventory.define("NORTH", &["N"]).await;
+    inventory.receive("NORTH", &[("MUG", "N", 3)]).await.unwrap();
+    inventory.receive("MAIN", &[("MUG", "A", 9)]).await.unwrap();
+    let lines = [("1", "MUG", 5)];
+    let served = async |reservation: &str| {
+        let answer = plan_for(&inventory, reservation, &lines, &[]).await;
+        let units = |it: common::Allocation| (it.warehouse, it.lines[0].units);
+        answer.allocation.into_iter().map(units).collect::<Vec<_>>()
+    };
+    assert!(inventory.reserve("ali/1", &[("MUG", 5)]).await.unwrap().reserved);
+    assert_eq!(served("ali/1").await, [("MAIN".to_owned(), 5)]);
+    assert_eq!(served("ali/2").await, [("NORTH".to_owned(), 1), ("MAIN".to_owned(), 4)]);
+    assert!(inventory.reserve("mona/1", &[("MUG", 4)]).await.unwrap().reserved);
+    assert_eq!(served("ali/1").await, [("MAIN".to_owned(), 5)]);
+    assert!(served("ali/2").await.is_empty());
+    // A name that was given back cannot hold again there.
+    inventory.release("ali/1").await;
+    assert!(served("ali/1").await.is_empty());
+    assert_eq!(served("ali/2").await, [("MAIN".to_owned(), 5)]);
+}
+
+#[tokio::test]
+async fn a_repeated_reserve_says_when_its_promise_was_given_back() {
+    let inventory = stocked().await;
+    inventory.receive("MAIN", &[("MUG", "A", 3)]).await.unwrap();
+    let request = proto::ReserveRequest {
+        warehouse: "MAIN".into(),
+        reservation: "ali/1".into(),
+        order_id: "ali".into(),
+        lines: crate::harness::units(&[("MUG", 2)]),
+    };
+    let key = nexus_es::new_id();
+    let reserve = async || {
+        let request = inventory.ask_as(request.clone(), key);
+        inventory.client().reserve(request).await.unwrap().into_inner()
+    };
+    assert!(reserve().await.reserved);
+    assert!(reserve().await.reserved);
+    inventory.release("ali/1").await;
+    let late = reserve().await;
+    assert_eq!((late.reserved, late.reason.as_str()), (false, "RELEASED_BEFORE"));
 }
 
 #[tokio::test]

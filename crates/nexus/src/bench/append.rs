@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::probe;
-use super::report::Report;
+use super::report::{self, Report};
 use super::shop::Shop;
 
 const P99_LIMIT_US: u64 = 50_000;
@@ -52,6 +52,7 @@ async fn step(
     let (commits, syncs) = shop.system.written();
     let places = Arc::new(Semaphore::new(MAX_OPEN));
     let (sender, mut done) = mpsc::unbounded_channel();
+    let cpu = report::cpu_us();
     let began = Instant::now();
     let mut dropped = 0_u32;
     let mut begun = 0_u32;
@@ -88,6 +89,7 @@ async fn step(
     }
     let elapsed = began.elapsed().as_secs_f64();
     let (commits_now, syncs_now) = shop.system.written();
+    let cpu_us_per_unit = (report::cpu_us() - cpu) / super::count(latencies.len().max(1));
     let after = probe::measure(dir)?;
     let p99 = latencies.value_at_quantile(0.99);
     let held = failed == 0 && dropped == 0 && p99 <= P99_LIMIT_US;
@@ -103,6 +105,7 @@ async fn step(
         rate_per_s: super::count(latencies.len()) / elapsed,
         latencies,
         lags: None,
+        cpu_us_per_unit,
         commits_per_fsync: super::count(commits_now - commits)
             / super::count((syncs_now - syncs).max(1)),
         void,

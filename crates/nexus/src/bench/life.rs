@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::lag::Sampler;
 use super::probe;
-use super::report::Report;
+use super::report::{self, Report};
 use super::shop::Shop;
 
 /// The sandboxes deliver within a second or two.
@@ -37,6 +37,7 @@ pub(crate) async fn run(dir: &Path, rate: f64, length: Duration) -> anyhow::Resu
     let watching =
         tokio::task::spawn(watch(Arc::clone(&shop), Arc::clone(&begun), delivered_sender));
     let (failed_sender, mut failures) = mpsc::unbounded_channel();
+    let cpu = report::cpu_us();
     let began = Instant::now();
     let mut lives = 0_u32;
     loop {
@@ -71,6 +72,7 @@ pub(crate) async fn run(dir: &Path, rate: f64, length: Duration) -> anyhow::Resu
     watching.abort();
     let lags = lags.finish().await?;
     let (commits_now, syncs_now) = shop.system.written();
+    let cpu_us_per_unit = (report::cpu_us() - cpu) / super::count(latencies.len().max(1));
     let after = probe::measure(dir)?;
     let missing = u64::from(lives) - latencies.len();
     let void = (missing > 0).then(|| {
@@ -85,6 +87,7 @@ pub(crate) async fn run(dir: &Path, rate: f64, length: Duration) -> anyhow::Resu
         rate_per_s: super::count(latencies.len()) / last.as_secs_f64(),
         latencies,
         lags: Some(lags),
+        cpu_us_per_unit,
         commits_per_fsync: super::count(commits_now - commits)
             / super::count((syncs_now - syncs).max(1)),
         void,

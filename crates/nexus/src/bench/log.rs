@@ -13,7 +13,7 @@ use nexus_es::{
 use nexus_es_sqlite::SqliteStore;
 
 use super::probe;
-use super::report::Report;
+use super::report::{self, Report};
 
 const LENGTH: Duration = Duration::from_secs(10);
 /// Bytes of an event, about those of an order's.
@@ -73,6 +73,7 @@ pub(crate) async fn run(dir: &Path, in_flight: usize) -> anyhow::Result<Report> 
     let handler = Handler::<Thing>::new(store.log());
     let over = Arc::new(AtomicBool::new(false));
     let (commits, syncs) = store.log().written();
+    let cpu = report::cpu_us();
     let began = Instant::now();
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..in_flight {
@@ -91,6 +92,7 @@ pub(crate) async fn run(dir: &Path, in_flight: usize) -> anyhow::Result<Report> 
     };
     let durability = store.log().durability().name;
     store.close().await;
+    let cpu_us_per_unit = (report::cpu_us() - cpu) / super::count(latencies.len().max(1));
     let after = probe::measure(dir)?;
     Ok(Report {
         workload: format!("log, {in_flight} in flight"),
@@ -100,6 +102,7 @@ pub(crate) async fn run(dir: &Path, in_flight: usize) -> anyhow::Result<Report> 
         rate_per_s: super::count(latencies.len()) / elapsed,
         latencies,
         lags: None,
+        cpu_us_per_unit,
         commits_per_fsync: super::count(commits) / super::count(syncs.max(1)),
         void: None,
     })

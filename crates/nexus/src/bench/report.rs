@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) latencies: Histogram<u64>,
     pub(crate) lags: Option<Histogram<u64>>,
     pub(crate) commits_per_fsync: f64,
+    /// Processor time of this process for one unit, generator included.
+    pub(crate) cpu_us_per_unit: f64,
     /// Why the run counts for nothing, if it does.
     pub(crate) void: Option<String>,
 }
@@ -61,6 +63,7 @@ impl Report {
                 "p99_ms": p99,
                 "lag_p99_ms": lag,
                 "commits_per_fsync": self.commits_per_fsync,
+                "cpu_us_per_unit": self.cpu_us_per_unit,
                 "rss_mib": rss,
                 "valid": void.is_none(),
                 "void": void,
@@ -80,6 +83,7 @@ impl Report {
             println!("  lag p99           {lag:.1} ms");
         }
         println!("  commits per fsync {:.1}", self.commits_per_fsync);
+        println!("  CPU a unit        {:.0} us", self.cpu_us_per_unit);
         println!("  resident          {rss:.0} MiB");
         match void {
             None => println!("  valid"),
@@ -94,4 +98,13 @@ pub(crate) fn resident_mib() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
     kib.unwrap_or_default() / 1024.0
+}
+
+/// Processor time that this process has used, in microseconds: user and system, in ticks of 10 ms.
+pub(crate) fn cpu_us() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in parentheses may hold spaces; utime and stime are the 12th and 13th behind it.
+    let behind = stat.rsplit_once(')').map(|(_, behind)| behind).unwrap_or_default();
+    let ticks = behind.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() * 10_000.0
 }

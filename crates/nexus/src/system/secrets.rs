@@ -20,11 +20,11 @@ fn file(data: &Path) -> PathBuf {
 pub(crate) struct Root(Zeroizing<Vec<u8>>);
 
 impl Root {
-    /// The key of this deployment. At the first start, which is the one without a log of keys, it
-    /// is made; later a missing one is an error, since another would open nothing.
-    pub(crate) fn load_or_make(data: &Path, first_start: bool) -> anyhow::Result<Self> {
+    /// The key of this deployment. While nothing was stored it is made when it is missing; later a
+    /// missing one is an error, since another would open nothing.
+    pub(crate) fn load_or_make(data: &Path, nothing_stored: bool) -> anyhow::Result<Self> {
         let file = file(data);
-        if first_start && !file.exists() && std::env::var_os(VARIABLE).is_none() {
+        if nothing_stored && !file.exists() && std::env::var_os(VARIABLE).is_none() {
             let key = MasterKeys::generate()?;
             write_private(&file, &hex::encode(&key))?;
         }
@@ -71,7 +71,9 @@ pub(crate) fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
         out.write_all(text.as_bytes())?;
         out.write_all(b"\n")?;
         out.sync_all()?;
-        std::fs::rename(&fresh, file)
+        std::fs::rename(&fresh, file)?;
+        // Without this a power loss may forget the name, and with a key everything it sealed.
+        file.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
     };
     write().with_context(|| format!("cannot write {}", file.display()))
 }

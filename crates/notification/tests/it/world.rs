@@ -154,6 +154,7 @@ impl World {
             blobs: Arc::new(MemoryBlobs::default()),
             vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
             tasks: Tasks::default(),
+            processes: Tasks::default(),
             views_dir: folder.path().join("views"),
             channels: channels.clone(),
             secrets: Arc::clone(&secrets),
@@ -336,6 +337,7 @@ impl World {
     /// Ends this notification and starts another one over the same logs that has lost its
     /// checkpoints, timers and views.
     pub(crate) async fn forgetful(mut self) -> Self {
+        assert!(self.ports.processes.shut_down(Duration::from_secs(5)).await);
         assert!(self.ports.tasks.shut_down(Duration::from_secs(5)).await);
         self.checkpoints = MemoryCheckpoints::default();
         self.ports.checkpoints = Arc::new(self.checkpoints.clone());
@@ -343,6 +345,7 @@ impl World {
         self.ports.timers = Arc::new(self.timers.clone());
         self.ports.leases = Arc::new(MemoryLeases::default());
         self.ports.tasks = Tasks::default();
+        self.ports.processes = Tasks::default();
         self.ports.views_dir = self.ports.views_dir.join("again");
         let mut routes = RoutesBuilder::default();
         let started = nexus_notification::run(self.ports.clone(), self.config.clone(), &mut routes);
@@ -366,6 +369,7 @@ fn serve(tasks: &Tasks, secrets: Arc<Secrets>, listener: TcpListener, routes: Ro
 
 impl Drop for World {
     fn drop(&mut self) {
+        self.ports.processes.stopping().cancel();
         self.ports.tasks.stopping().cancel();
         self.tasks.stopping().cancel();
     }

@@ -37,7 +37,8 @@ async fn a_confirmed_order_has_its_stock_held_and_its_fulfilments_open() {
     assert_eq!(world.inventory.free("CAIRO", "MUG-RED"), 5);
     assert_eq!(world.inventory.holders(), [format!("CAIRO {}/1", order.order_id)]);
     let ask = proto::GetOrderForFulfillmentRequest { order_id: order.order_id.clone() };
-    let told = world.client().get_order_for_fulfillment(call(ask)).await.unwrap().into_inner();
+    let question = world.channels.question(ask, "fulfillment", &order.order_id);
+    let told = world.client().get_order_for_fulfillment(question).await.unwrap().into_inner();
     assert_eq!((told.attempt, told.status.as_str()), (1, "confirmed"));
     let again = world.confirm(&order.order_id).await;
     assert_eq!((again.status.as_str(), again.settled), ("confirmed", Some(true)));
@@ -128,6 +129,54 @@ async fn a_confirm_goes_on_when_inventory_is_back() {
     assert_eq!(waiting.lifecycle, "confirming");
     world.inventory.go_down(false);
     world.shows(&order.order_id, "", "confirmed").await;
+}
+
+/// Confirms an order of `lines` whose first reserve is stored without an answer; `meanwhile` things
+/// change before inventory is back.
+async fn confirm_with_a_lost_answer(
+    world: &World,
+    lines: Vec<proto::NewOrderLine>,
+    meanwhile: impl FnOnce(),
+) -> proto::Order {
+    let order_id = world.create(lines).await.order_id;
+    world.inventory.lose_next_answer();
+    let back = async {
+        until("held", async || !world.inventory.holders().is_empty()).await;
+        meanwhile();
+        world.inventory.go_down(false);
+    };
+    tokio::join!(world.confirm(&order_id), back);
+    until("ended", async || world.get(&order_id).await.lifecycle != "confirming").await;
+    world.get(&order_id).await
+}
+
+#[tokio::test]
+async fn the_last_units_are_not_missing_because_the_answer_that_held_them_was_lost() {
+    let world = world().await;
+    world.inventory.put("CAIRO", "MUG-RED", 3);
+    world.inventory.put("GIZA", "MUG-RED", 5);
+    let order = confirm_with_a_lost_answer(&world, vec![line("MUG-RED", 5)], || ()).await;
+    assert_eq!((order.status.as_str(), order.refusal), ("confirmed", None));
+    assert_eq!(world.inventory.holders(), [format!("GIZA {}/1", order.order_id)]);
+    assert_eq!(world.inventory.free("GIZA", "MUG-RED"), 0);
+}
+
+#[tokio::test]
+async fn what_a_lost_answer_held_by_another_plan_is_given_back_and_planned_anew() {
+    let world = world().await;
+    world.inventory.put("CAIRO", "MUG-RED", 2);
+    world.inventory.put("CAIRO", "MUG-BLUE", 1);
+    let lines = vec![line("MUG-RED", 2), line("MUG-BLUE", 1)];
+    let order = confirm_with_a_lost_answer(&world, lines, || {
+        for (warehouse, sku) in [("CAIRO", "MUG-RED"), ("GIZA", "MUG-BLUE"), ("TANTA", "MUG-RED")] {
+            world.inventory.put(warehouse, sku, 2);
+        }
+        world.inventory.freeze_plans();
+    })
+    .await;
+    assert_eq!((order.status.as_str(), order.refusal), ("confirmed", None));
+    let name = format!("{}/1", order.order_id);
+    assert_eq!(world.inventory.holders(), [format!("GIZA {name}"), format!("TANTA {name}")]);
 }
 
 #[tokio::test]

@@ -112,6 +112,7 @@ pub(crate) async fn world_on(stores: Stores, inventory: Inventory, config: Confi
         blobs: Arc::new(MemoryBlobs::default()),
         vault: Arc::new(Vault::new(stores.keys, masters)),
         tasks: tasks.clone(),
+        processes: tasks.clone(),
         views_dir: stores.views_dir,
         channels: channels.clone(),
         secrets: Arc::clone(&secrets),
@@ -331,7 +332,12 @@ impl World {
             timeout_ms: 5_000,
             ..Default::default()
         };
-        let shown = self.client().await_order(call(ask)).await.unwrap().into_inner();
+        let shown = self
+            .client()
+            .await_order(self.channels.question(ask, "test", order_id))
+            .await
+            .unwrap()
+            .into_inner();
         assert!(
             shown.settled,
             "{stage} of {part_id:?} is not shown, the order is {}",

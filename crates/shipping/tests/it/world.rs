@@ -134,11 +134,13 @@ impl World {
     /// Ends this shipping in the middle of what it does, and starts another one over the same log
     /// and blobs that has lost its checkpoints, timers and views.
     pub(crate) async fn forgetful(mut self) -> Self {
+        self.ports.processes.shut_down(Duration::from_secs(5)).await;
         self.ports.tasks.shut_down(Duration::from_secs(5)).await;
         self.ports.checkpoints = Arc::new(MemoryCheckpoints::default());
         self.ports.timers = Arc::new(MemoryTimers::default());
         self.ports.leases = Arc::new(MemoryLeases::default());
         self.ports.tasks = Tasks::default();
+        self.ports.processes = Tasks::default();
         self.ports.views_dir = self.ports.views_dir.join("again");
         let mut routes = RoutesBuilder::default();
         routes.add_service(OrderServiceServer::new(self.orders.clone()));
@@ -335,6 +337,7 @@ impl World {
     }
 
     pub(crate) async fn close(self) {
+        self.ports.processes.shut_down(Duration::from_secs(5)).await;
         self.ports.tasks.shut_down(Duration::from_secs(5)).await;
         self.tasks.shut_down(Duration::from_millis(1)).await;
         self.sandbox.stop().await;
@@ -357,6 +360,7 @@ fn ports(
         blobs: Arc::new(MemoryBlobs::default()),
         vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
         tasks: Tasks::default(),
+        processes: Tasks::default(),
         views_dir: folder.join("views"),
         channels: channels.clone(),
         secrets: Arc::clone(secrets),
