@@ -28,8 +28,11 @@ use crate::tasks::Tasks;
 
 pub use waiters::Changes;
 
-use database::Generation;
+use database::{Generation, Unfinished};
 use waiters::Waiters;
+
+/// How often a wait looks whether there is another database to wait on.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// One read model: its events, its rows.
 #[async_trait]
@@ -71,6 +74,9 @@ pub enum ViewError {
     /// What the view reads beside events, a row of its own or a sealed value, is damaged.
     #[error("{0}")]
     Damaged(String),
+    /// A bug: a view panicked.
+    #[error("a view panicked: {0}")]
+    Panicked(String),
 }
 
 impl From<SealError> for ViewError {
@@ -120,7 +126,8 @@ pub struct Views {
     tasks: Tasks,
     live: RwLock<Arc<Live>>,
     waiters: Arc<Waiters>,
-    rebuilding: tokio::sync::Mutex<()>,
+    /// One rebuild at a time; the highest generation that was begun.
+    rebuilding: tokio::sync::Mutex<u64>,
 }
 
 /// One database that is being fed.
@@ -128,6 +135,13 @@ struct Live {
     generation: Generation,
     positions: watch::Receiver<Positions>,
     stop: CancellationToken,
+}
+
+impl Drop for Live {
+    /// Nobody reads it any more: a rebuild that was given up must not go on writing.
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 impl Views {
@@ -149,7 +163,7 @@ impl Views {
             tasks,
             live: RwLock::new(Arc::new(live)),
             waiters,
-            rebuilding: tokio::sync::Mutex::new(()),
+            rebuilding: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -181,12 +195,16 @@ impl Views {
             let mut positions = self.live().positions.clone();
             let reached = async { positions.wait_for(|at| at.covers(wanted)).await.is_ok() };
             match tokio::time::timeout_at(deadline, reached).await {
-                Ok(true) => return Ok(()),
-                // This database was replaced by a rebuilt one: wait on that.
-                Ok(false) if !self.tasks.stopping().is_cancelled() => {
-                    tokio::task::yield_now().await
-                }
+                // Asked again of the live one: a rebuilt one may have taken its place meanwhile.
+                Ok(true) if self.positions().covers(wanted) => return Ok(()),
+                Ok(true) => {}
+                // Nobody feeds this database. It was replaced by a rebuilt one, or is about to be.
+                Ok(false) if !self.tasks.stopping().is_cancelled() => {}
                 _ => return Err(WaitError::Behind { wanted: wanted.to_string() }),
+            }
+            let pause = tokio::time::sleep(LOOK_AGAIN);
+            if tokio::time::timeout_at(deadline, pause).await.is_err() {
+                return Err(WaitError::Behind { wanted: wanted.to_string() });
             }
         }
     }
@@ -235,29 +253,45 @@ impl Views {
     /// # Errors
     /// [`ViewError`] when the new database cannot be made; the live one stays.
     pub async fn rebuild(&self) -> Result<(), ViewError> {
-        let _single = self.rebuilding.lock().await;
-        let generation = Generation::create_next(&self.config, &self.live().generation).await?;
+        let mut highest = self.rebuilding.lock().await;
+        let generation = Generation::create_next(&self.config, &mut highest).await?;
+        let unfinished = Unfinished::new(&generation);
         let fresh = feed(&self.config, generation, &self.log, &self.tasks, &self.waiters).await?;
+        let mut fresh = Arc::new(fresh);
         let mut positions = fresh.positions.clone();
-        loop {
-            let live = self.positions();
-            if positions.borrow_and_update().covers(&live) {
-                break;
+        let mut complete = false;
+        let old = loop {
+            if positions.borrow_and_update().covers(&self.positions()) {
+                if !complete {
+                    fresh.generation.mark_complete().await?;
+                    complete = true;
+                }
+                match self.replace(fresh) {
+                    Ok(old) => break old,
+                    // The live one was faster again.
+                    Err(behind) => fresh = behind,
+                }
             }
             if positions.changed().await.is_err() {
                 return Err(ViewError::Port("the rebuild was stopped".to_owned()));
             }
-        }
-        let fresh = Arc::new(fresh);
-        fresh.generation.mark_complete().await?;
-        let old = {
-            let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *live, fresh)
         };
+        unfinished.finished();
         old.stop.cancel();
         old.generation.remove().await;
         info!(service = self.config.service, "views of {} rebuilt", self.config.service);
         Ok(())
+    }
+
+    /// Puts `fresh` in the place of the live database and answers that one, or `fresh` back when
+    /// it has not read all that could be read from the live one.
+    fn replace(&self, fresh: Arc<Live>) -> Result<Arc<Live>, Arc<Live>> {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        let reached = live.positions.borrow().clone();
+        if !fresh.positions.borrow().covers(&reached) {
+            return Err(fresh);
+        }
+        Ok(std::mem::replace(&mut *live, fresh))
     }
 
     /// A digest of all rows, whatever their order: equal databases have equal digests.

@@ -141,7 +141,8 @@ impl Generation {
     }
 
     async fn meta(&self, name: &str) -> Option<String> {
-        let found = sqlx::query("SELECT value FROM view_meta WHERE name = $1").bind(name.to_owned());
+        let found =
+            sqlx::query("SELECT value FROM view_meta WHERE name = $1").bind(name.to_owned());
         found.fetch_optional(&self.pool).await.ok()??.try_get(0).ok()
     }
 

@@ -2,9 +2,11 @@
 //! transaction.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use sqlx::AnyConnection;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,13 +19,16 @@ use crate::commit::Stored;
 use crate::heard::{Heard, Positions};
 use crate::ids::Position;
 use crate::log::{EventLog, LogError};
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, panic_text};
 
 const BATCH: usize = 500;
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// A commit that fails so often while applied alone is set aside, so that it blocks no other.
 pub(super) const POISON_AFTER: u32 = 5;
+/// What `SQLite` says when the file cannot be used now: `BUSY`, `LOCKED`, `READONLY`, `IOERR`,
+/// `FULL`, `CANTOPEN`. Anything else (a constraint, a wrong statement) will not go away.
+const PASSING_CODES: [i32; 6] = [5, 6, 8, 10, 13, 14];
 
 pub(super) struct Runner {
     pub(super) service: &'static str,
@@ -82,10 +87,11 @@ impl Runner {
 
     /// Applies a batch, however long it takes; commit by commit when it fails as a whole.
     async fn take_in(&self, batch: &Batch) {
-        match self.apply(batch).await {
+        match self.guarded(batch).await {
             Ok(()) => return,
             Err(error) => {
-                warn!(service = self.service, "views of {} failed: {error}", self.service)
+                let why = whole(&error);
+                warn!(service = self.service, "views of {} failed: {why}", self.service)
             }
         }
         for (source, commits) in batch {
@@ -100,23 +106,22 @@ impl Runner {
         let mut failures = 0;
         let single = vec![(source, vec![commit.clone()])];
         while !self.stop.is_cancelled() {
-            let error = match self.apply(&single).await {
+            let error = match self.guarded(&single).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
             failures += 1;
-            let poisonous = matches!(error, ViewError::Event { .. } | ViewError::Damaged(_));
-            if poisonous
+            if !passes(&error)
                 && failures >= POISON_AFTER
                 && self.set_aside(source, commit, &error).await.is_ok()
             {
                 return;
             }
             if failures % POISON_AFTER == 0 {
-                let position = commit.position;
+                let (position, why) = (commit.position, whole(&error));
                 warn!(
                     service = self.service,
-                    failures, "views of {} wait at {source}:{position}: {error}", self.service
+                    failures, "views of {} wait at {source}:{position}: {why}", self.service
                 );
             }
             tokio::select! {
@@ -124,6 +129,12 @@ impl Runner {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACK_OFF_MAX),
             }
         }
+    }
+
+    /// Applies a batch; a panic is one more way to fail, and ends no runner.
+    async fn guarded(&self, batch: &Batch) -> Result<(), ViewError> {
+        let applied = AssertUnwindSafe(self.apply(batch)).catch_unwind().await;
+        applied.unwrap_or_else(|panic| Err(ViewError::Panicked(panic_text(&*panic).to_owned())))
     }
 
     async fn apply(&self, batch: &Batch) -> Result<(), ViewError> {
@@ -157,9 +168,10 @@ impl Runner {
         error!(
             service = self.service,
             position = commit.position.0,
-            "views of {} set commit {} of {source} aside: {cause}",
+            "views of {} set commit {} of {source} aside: {}",
             self.service,
             commit.position,
+            whole(cause),
         );
         let position = i64::try_from(commit.position.0).unwrap_or(i64::MAX);
         let mut tx = self.generation.writer.begin().await?;
@@ -169,7 +181,7 @@ impl Runner {
         )
         .bind(source.to_owned())
         .bind(position)
-        .bind(cause.to_string())
+        .bind(whole(cause))
         .execute(&mut *tx)
         .await?;
         checkpoint(&mut tx, source, commit.position).await?;
@@ -186,6 +198,38 @@ impl Runner {
         });
         self.waiters.wake(changes);
     }
+}
+
+/// Whether the same may work later: the world is away, not the commit bad.
+fn passes(error: &ViewError) -> bool {
+    match error {
+        ViewError::Port(_) => true,
+        ViewError::Event { .. } | ViewError::Damaged(_) | ViewError::Panicked(_) => false,
+        ViewError::Database(error) => match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Database(error) => {
+                // The primary code stands in the low byte of the extended one.
+                let code = error.code().and_then(|code| code.parse::<i32>().ok());
+                code.is_some_and(|code| PASSING_CODES.contains(&(code & 0xff)))
+            }
+            _ => false,
+        },
+    }
+}
+
+/// An error and what it comes from, as one text.
+fn whole(error: &ViewError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 fn heard(commits: &[Stored]) -> Result<Vec<Heard>, ViewError> {

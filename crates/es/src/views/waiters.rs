@@ -1,7 +1,7 @@
 //! Those who wait for one row to change.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -16,28 +16,78 @@ impl Changes {
     }
 }
 
+/// Left-over entries are looked for when there are so many.
+const PRUNE_AT: usize = 1024;
+
 #[derive(Default)]
-pub(super) struct Waiters(Mutex<HashMap<String, Arc<Notify>>>);
+pub(super) struct Waiters(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    keys: HashMap<String, Arc<Notify>>,
+    /// With so many keys left-over ones are looked for; doubles with those that really wait.
+    prune_at: usize,
+}
 
 impl Waiters {
     pub(super) fn register(&self, key: &str) -> Arc<Notify> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         // Whoever still waits holds a clone; an entry without one is left over and goes.
-        if waiting.len() > 1024 {
-            waiting.retain(|_, notify| Arc::strong_count(notify) > 1);
+        if waiting.keys.len() >= waiting.prune_at.max(PRUNE_AT) {
+            waiting.keys.retain(|_, notify| Arc::strong_count(notify) > 1);
+            waiting.prune_at = waiting.keys.len() * 2;
         }
-        Arc::clone(waiting.entry(key.to_owned()).or_default())
+        Arc::clone(waiting.keys.entry(key.to_owned()).or_default())
     }
 
     pub(super) fn wake(&self, changes: &Changes) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.is_empty() {
+        let waiting = self.lock();
+        if waiting.keys.is_empty() {
             return;
         }
         for key in &changes.0 {
-            if let Some(notify) = waiting.remove(key) {
+            // The entry stays: somebody may have taken it and not wait on it yet.
+            if let Some(notify) = waiting.keys.get(key) {
                 notify.notify_waiters();
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn changes(key: &str) -> Changes {
+        let mut changes = Changes::default();
+        changes.add(key);
+        changes
+    }
+
+    #[tokio::test]
+    async fn a_change_between_registering_and_waiting_does_not_cut_off_the_next_one() {
+        let waiters = Waiters::default();
+        let waiter = waiters.register("order:mona");
+        waiters.wake(&changes("order:mona"));
+        let changed = waiter.notified();
+        waiters.wake(&changes("order:mona"));
+        tokio::time::timeout(Duration::from_secs(5), changed).await.unwrap();
+    }
+
+    #[test]
+    fn entries_without_a_waiter_go_and_the_others_stay() {
+        let waiters = Waiters::default();
+        let held = waiters.register("order:held");
+        for n in 0..PRUNE_AT * 3 {
+            waiters.register(&format!("order:{n}"));
+        }
+        assert!(waiters.lock().keys.len() <= PRUNE_AT * 2);
+        assert!(Arc::ptr_eq(&held, &waiters.register("order:held")));
     }
 }
