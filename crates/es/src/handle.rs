@@ -267,6 +267,19 @@ async fn load<A: Aggregate>(
 }
 
 impl<A: Aggregate> Loaded<A> {
+    /// Takes in what other writers have appended since; true when there was something.
+    async fn catch_up(
+        &mut self,
+        log: &dyn EventLog,
+        aggregate: &AggregateId,
+    ) -> Result<bool, LoadError> {
+        let news = log.load(aggregate, self.version).await?;
+        for stored in &news {
+            self.take_in(aggregate, stored)?;
+        }
+        Ok(!news.is_empty())
+    }
+
     fn take_in(&mut self, aggregate: &AggregateId, stored: &Stored) -> Result<(), LoadError> {
         let commit = Commit::decode(&stored.bytes).map_err(|source| LoadError::Commit {
             aggregate: aggregate.clone(),

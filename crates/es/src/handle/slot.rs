@@ -95,6 +95,22 @@ enum Decided<A: Aggregate> {
     Read,
 }
 
+impl<A: Aggregate> Decided<A> {
+    fn has_events(&self) -> bool {
+        matches!(self, Self::Events(events) if !events.is_empty())
+    }
+
+    /// True for a no, and for no news. Neither is stored, so that no expected version shows that
+    /// the state was the newest.
+    fn rests_on_the_newest(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Events(events) => events.is_empty(),
+            Self::KeyReused | Self::Replayed(_) | Self::Twin | Self::Read => false,
+        }
+    }
+}
+
 impl<A: Aggregate> Slot<A> {
     /// Queues `pending` and makes sure that somebody works on the queue. The work runs in a task of
     /// its own, so that a caller who goes away does not tear a commit.
@@ -159,6 +175,8 @@ async fn run<A: Aggregate>(
     batch: &mut Vec<Pending<A>>,
     mut loaded: Option<Loaded<A>>,
 ) -> Option<Loaded<A>> {
+    // What was kept from the last batch may have been overtaken by another writer.
+    let mut cached = loaded.is_some();
     for attempt in 0..MAX_CONFLICTS {
         let mut current = match loaded.take() {
             Some(current) => current,
@@ -172,6 +190,19 @@ async fn run<A: Aggregate>(
         };
         let decided = decide_batch(&mut current, batch);
         let Some((append, number)) = commit_of(aggregate, &current, batch, &decided) else {
+            if std::mem::take(&mut cached) && decided.iter().any(Decided::rests_on_the_newest) {
+                match current.catch_up(log, aggregate).await {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        loaded = Some(current);
+                        continue;
+                    }
+                    Err(error) => {
+                        fail_load(batch, error);
+                        return None;
+                    }
+                }
+            }
             answer(log, aggregate, &current, batch, decided).await;
             return Some(current);
         };
@@ -183,11 +214,21 @@ async fn run<A: Aggregate>(
                 return Some(current);
             }
             Err(AppendError::Conflict) => {
+                cached = false;
                 debug!(attempt, "{aggregate} has moved on, deciding again");
                 tokio::time::sleep(jittered(attempt)).await;
             }
             Err(AppendError::TooLarge { bytes }) => {
-                fail_each(batch, decided.len(), || HandleError::TooLarge { bytes });
+                // Whatever only asked is decided again, on the state without these events.
+                let undecided = batch.split_off(decided.len());
+                for (pending, decided) in std::mem::take(batch).into_iter().zip(&decided) {
+                    if decided.has_events() {
+                        (pending.answer)(Err(HandleError::TooLarge { bytes }));
+                    } else {
+                        batch.push(pending);
+                    }
+                }
+                batch.extend(undecided);
                 return None;
             }
             Err(AppendError::Unknown(source)) => {
@@ -258,7 +299,7 @@ fn commit_of<A: Aggregate>(
         .iter()
         .zip(decided)
         .filter_map(|(pending, decided)| match (decided, &pending.cause) {
-            (Decided::Events(events), Some(cause)) if !events.is_empty() => Some(Entry {
+            (Decided::Events(events), Some(cause)) if decided.has_events() => Some(Entry {
                 cause: cause.clone(),
                 events: events.iter().map(|event| (new_id(), A::encode(event))).collect(),
             }),
@@ -320,9 +361,7 @@ fn settle<A: Aggregate>(
     current.number = number;
     current.last_sha256 = sha256;
     for (pending, decided) in batch.iter().zip(decided) {
-        if let (Decided::Events(events), Some(cause)) = (decided, &pending.cause)
-            && !events.is_empty()
-        {
+        if let Some(cause) = pending.cause.as_ref().filter(|_| decided.has_events()) {
             current.remember(cause, appended.version);
         }
     }

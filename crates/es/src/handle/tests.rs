@@ -21,6 +21,11 @@ struct Added(u32);
 #[derive(Debug, PartialEq)]
 struct Full;
 
+/// Empties the counter.
+const SINK: u32 = 1_000;
+/// Adds one with an event that is larger than a commit may be.
+const HUGE: u32 = 2_000;
+
 impl Decider for Counter {
     const CATEGORY: &'static str = "counter";
     type Command = u32;
@@ -31,13 +36,18 @@ impl Decider for Counter {
         match *add {
             0 => Ok(vec![]),
             13 => panic!("thirteen"),
+            SINK | HUGE => Ok(vec![Added(*add)]),
             add if self.0 + add > 100 => Err(Full),
             add => Ok(vec![Added(add)]),
         }
     }
 
     fn evolve(self, event: &Added) -> Self {
-        Self(self.0 + event.0)
+        match event.0 {
+            SINK => Self(0),
+            HUGE => Self(self.0 + 1),
+            add => Self(self.0 + add),
+        }
     }
 }
 
@@ -45,7 +55,10 @@ impl Aggregate for Counter {
     const SERVICE: &'static str = "order";
 
     fn encode(event: &Added) -> Payload {
-        let bytes = event.0.to_be_bytes().to_vec();
+        let mut bytes = event.0.to_be_bytes().to_vec();
+        if event.0 == HUGE {
+            bytes.resize(crate::commit::MAX_COMMIT_BYTES, 0);
+        }
         Payload { event_type: "counter.Added".to_owned(), schema: 1, bytes }
     }
 
@@ -164,6 +177,54 @@ async fn two_replicas_never_both_win_and_both_get_through() {
     assert_eq!(all.iter().filter(|answer| answer.is_ok()).count(), 10);
     let fresh = Handler::<Counter>::new(Arc::new(log));
     assert_eq!(fresh.read("a", |state| state.0).await.unwrap().1, 100);
+}
+
+#[tokio::test]
+async fn a_refusal_and_no_news_rest_on_what_another_writer_has_stored() {
+    let log = MemoryLog::default();
+    let one = Handler::<Counter>::new(Arc::new(log.clone()));
+    let two = Handler::<Counter>::new(Arc::new(log));
+    one.execute("a", 100, cause(1, b"")).await.unwrap();
+    two.execute("a", SINK, cause(2, b"")).await.unwrap();
+    // As `one` remembers it, the counter is full.
+    one.execute("a", 5, cause(3, b"")).await.unwrap();
+    two.execute("a", 7, cause(4, b"")).await.unwrap();
+    let (receipt, value) =
+        one.execute_then("a", 0, cause(5, b""), |state, _| state.0).await.unwrap();
+    assert_eq!(value, 12);
+    assert_eq!(receipt.version, two.read("a", |_| ()).await.unwrap().0.version);
+}
+
+#[tokio::test]
+async fn a_repeat_of_what_another_writer_stored_is_a_replay_and_no_refusal() {
+    let log = MemoryLog::default();
+    let one = Handler::<Counter>::new(Arc::new(log.clone()));
+    let two = Handler::<Counter>::new(Arc::new(log.clone()));
+    one.execute("a", 100, cause(1, b"")).await.unwrap();
+    two.execute("a", SINK, cause(2, b"")).await.unwrap();
+    two.execute("a", 10, cause(3, b"")).await.unwrap();
+    // As `one` remembers it, the counter is full.
+    let (receipt, value) =
+        one.execute_then("a", 10, cause(3, b""), |state, _| state.0).await.unwrap();
+    assert_eq!((receipt.replayed, value), (true, 10));
+    assert_eq!(commits(&log).await, 3);
+}
+
+#[tokio::test]
+async fn events_that_no_commit_holds_fail_their_command_alone() {
+    let log = MemoryLog::default();
+    let handler = Handler::<Counter>::new(Arc::new(log.clone()));
+    handler.execute("a", 1, cause(1, b"")).await.unwrap();
+    let (huge, full, nothing, read) = tokio::join!(
+        handler.execute("a", HUGE, cause(2, b"")),
+        handler.execute("a", 101, cause(3, b"")),
+        handler.execute_then("a", 0, cause(4, b""), |state, _| state.0),
+        handler.read("a", |state| state.0),
+    );
+    assert!(matches!(huge, Err(HandleError::TooLarge { .. })), "{huge:?}");
+    assert!(matches!(full, Err(HandleError::Refused(Full))), "{full:?}");
+    assert_eq!((nothing.unwrap().1, read.unwrap().1), (1, 1));
+    assert_eq!(commits(&log).await, 1);
 }
 
 #[tokio::test]
