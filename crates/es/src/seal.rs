@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand;
@@ -87,7 +87,15 @@ fn master_id(key: &[u8]) -> String {
 pub struct Vault {
     store: Arc<dyn KeyStore>,
     masters: MasterKeys,
-    cache: Mutex<LruCache<String, Arc<LessSafeKey>>>,
+    cache: Mutex<Cache>,
+}
+
+/// Unwrapped keys.
+struct Cache {
+    keys: LruCache<String, Arc<LessSafeKey>>,
+    /// Grows with each erasure: a key that was fetched before one is not kept after it, since it
+    /// may be the erased one.
+    erasures: u64,
 }
 
 impl Vault {
@@ -95,7 +103,8 @@ impl Vault {
     #[must_use]
     pub fn new(store: Arc<dyn KeyStore>, masters: MasterKeys) -> Self {
         let capacity = NonZeroUsize::new(CACHED_KEYS).unwrap_or(NonZeroUsize::MIN);
-        Self { store, masters, cache: Mutex::new(LruCache::new(capacity)) }
+        let cache = Cache { keys: LruCache::new(capacity), erasures: 0 };
+        Self { store, masters, cache: Mutex::new(cache) }
     }
 
     /// Seals `plain` with the data key `key_id`, which is made when it is not there. `context` says
@@ -137,22 +146,35 @@ impl Vault {
     /// # Errors
     /// [`SealError::Store`] when the key store cannot be reached.
     pub async fn erase(&self, key_id: &str) -> Result<(), SealError> {
-        self.store.delete(key_id).await?;
-        self.cached().pop(key_id);
-        Ok(())
+        self.drop_cached(key_id);
+        let deleted = self.store.delete(key_id).await;
+        // Whoever fetched it while it was being deleted must not keep it either; a delete that
+        // failed may have worked.
+        self.drop_cached(key_id);
+        Ok(deleted?)
     }
 
-    fn cached(&self) -> std::sync::MutexGuard<'_, LruCache<String, Arc<LessSafeKey>>> {
+    fn cached(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn drop_cached(&self, key_id: &str) {
+        let mut cache = self.cached();
+        cache.erasures += 1;
+        cache.keys.pop(key_id);
+    }
+
     async fn data_key(&self, key_id: &str) -> Result<Option<Arc<LessSafeKey>>, SealError> {
-        if let Some(key) = self.cached().get(key_id) {
-            return Ok(Some(Arc::clone(key)));
-        }
+        let erasures = {
+            let mut cache = self.cached();
+            if let Some(key) = cache.keys.get(key_id) {
+                return Ok(Some(Arc::clone(key)));
+            }
+            cache.erasures
+        };
         match self.store.get(key_id).await? {
             None => Ok(None),
-            Some(wrapped) => self.unwrap_key(key_id, &wrapped).map(Some),
+            Some(wrapped) => self.unwrap_key(key_id, &wrapped, erasures).map(Some),
         }
     }
 
@@ -162,15 +184,18 @@ impl Vault {
         let (mut wrapped, ciphertext) = encrypt(&master, &aad(key_id, "data key"), &plain)?;
         wrapped.extend_from_slice(&ciphertext);
         let mine = WrappedKey { master_id: self.masters.current.clone(), wrapped };
+        let erasures = self.cached().erasures;
         // Another replica may have been faster: then its key is the key.
         let kept = self.store.create(key_id, mine).await?;
-        self.unwrap_key(key_id, &kept)
+        self.unwrap_key(key_id, &kept, erasures)
     }
 
+    /// Unwraps a key and keeps it, unless something was erased since `erasures` were counted.
     fn unwrap_key(
         &self,
         key_id: &str,
         wrapped: &WrappedKey,
+        erasures: u64,
     ) -> Result<Arc<LessSafeKey>, SealError> {
         let broken = || SealError::Broken { key_id: key_id.to_owned() };
         let master = self.master(&wrapped.master_id, key_id)?;
@@ -179,7 +204,11 @@ impl Vault {
         let plain =
             decrypt(&master, &aad(key_id, "data key"), nonce, ciphertext).ok_or_else(broken)?;
         let key = Arc::new(aead_key(&plain).ok_or_else(broken)?);
-        self.cached().put(key_id.to_owned(), Arc::clone(&key));
+        let mut cache = self.cached();
+        if cache.erasures == erasures {
+            cache.keys.put(key_id.to_owned(), Arc::clone(&key));
+        }
+        drop(cache);
         Ok(key)
     }
 
@@ -249,6 +278,59 @@ mod tests {
         let vault = vault();
         let sealed = vault.seal("contact-mona", "order.recipient", b"Mona").await.unwrap();
         vault.erase("contact-mona").await.unwrap();
+        assert!(vault.open(&sealed, "order.recipient").await.unwrap().is_none());
+    }
+
+    /// Answers a key only when it is told to, after it was read.
+    #[derive(Default)]
+    struct Slow {
+        keys: MemoryKeyStore,
+        read: tokio::sync::Notify,
+        go: tokio::sync::Notify,
+    }
+
+    #[async_trait::async_trait]
+    impl KeyStore for Slow {
+        async fn get(&self, key_id: &str) -> Result<Option<WrappedKey>, PortError> {
+            let found = self.keys.get(key_id).await;
+            self.read.notify_one();
+            self.go.notified().await;
+            found
+        }
+
+        async fn create(&self, key_id: &str, key: WrappedKey) -> Result<WrappedKey, PortError> {
+            self.keys.create(key_id, key).await
+        }
+
+        async fn rewrap(&self, key_id: &str, key: WrappedKey) -> Result<(), PortError> {
+            self.keys.rewrap(key_id, key).await
+        }
+
+        async fn delete(&self, key_id: &str) -> Result<(), PortError> {
+            self.keys.delete(key_id).await
+        }
+
+        async fn list(&self) -> Result<Vec<String>, PortError> {
+            self.keys.list().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_erased_while_it_is_fetched_is_not_kept() {
+        let master = MasterKeys::generate().unwrap();
+        let store = Arc::new(Slow::default());
+        let ordinary =
+            Vault::new(Arc::new(store.keys.clone()), MasterKeys::new(master.clone()).unwrap());
+        let sealed = ordinary.seal("contact-mona", "order.recipient", b"Mona").await.unwrap();
+        let vault = Vault::new(store.clone(), MasterKeys::new(master).unwrap());
+        let erased = async {
+            store.read.notified().await;
+            vault.erase("contact-mona").await.unwrap();
+            store.go.notify_one();
+        };
+        // It was asked for before it was erased, and may be answered.
+        tokio::join!(vault.open(&sealed, "order.recipient"), erased).0.unwrap();
+        store.go.notify_one();
         assert!(vault.open(&sealed, "order.recipient").await.unwrap().is_none());
     }
 
