@@ -88,6 +88,18 @@ async fn an_unknown_product_is_named_by_its_line_and_nothing_is_created() {
 }
 
 #[tokio::test]
+async fn a_discontinued_product_is_refused_by_its_line() {
+    let world = world().await;
+    let asked = order_of(vec![line("OLD-MUG", 1), line("MUG-RED", 1)]);
+    let refused = world.client().create_order(call(asked)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let violations = refused.get_details_bad_request().unwrap().field_violations;
+    let [violation] = violations.try_into().unwrap();
+    assert_eq!(violation.field, "lines[0].sku");
+    assert_eq!(violation.description, "\"OLD-MUG\" is discontinued");
+}
+
+#[tokio::test]
 async fn an_order_of_two_thousand_lines_is_taken_and_one_more_is_not() {
     let world = world().await;
     let lines = |count: u32| (0..count).map(|nth| line(&format!("SKU-{nth}"), 1)).collect();

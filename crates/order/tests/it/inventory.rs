@@ -167,7 +167,9 @@ impl InventoryService for Inventory {
                 answer.unknown_skus.push(sku);
             } else {
                 let name = format!("{sku} by name");
-                answer.products.push(Product { sku, name, stocked: true, ..Product::default() });
+                let discontinued = sku.starts_with("OLD-");
+                let product = Product { sku, name, stocked: true, ..Product::default() };
+                answer.products.push(Product { discontinued, ..product });
             }
         }
         Ok(Response::new(answer))
