@@ -210,6 +210,7 @@ impl Order {
         Standing {
             confirmed: self.is_confirmed(),
             cancelled: self.lifecycle == Lifecycle::Cancelled,
+            cancelling: matches!(self.lifecycle, Lifecycle::CancelPending { .. }),
             on_hold: !self.holds.is_empty(),
             warehouses: self.allocation.iter().map(|part| part.warehouse.as_str()).collect(),
             parts: &self.parts,

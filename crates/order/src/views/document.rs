@@ -9,7 +9,7 @@ use nexus_runtime::money::format_amount;
 use nexus_runtime::time::rfc3339;
 
 use crate::domain::order::headline::{Headline, Standing};
-use crate::domain::order::parts::{Kind, Parts, Stage};
+use crate::domain::order::parts::{Exception, Kind, Parts, Stage};
 use crate::domain::order::{Amendment, Event, Placed, all_opened};
 use crate::domain::pricing::{Line, Payment, Totals};
 use crate::domain::{Note, Region};
@@ -213,6 +213,7 @@ impl OrderDocument {
         let standing = self.standing(order, &parts);
         let headline = standing.headline();
         let (progress, tracking_status) = (standing.progress(), standing.tracking_status());
+        let exceptions = standing.exceptions().into_iter().map(exception).collect();
         let Some(order) = &mut self.order else { return };
         order.status = headline.word().to_owned();
         order.progress = progress;
@@ -220,14 +221,7 @@ impl OrderDocument {
         let ids = |kind| parts.of_kind(kind).map(|(id, _)| id.to_owned()).collect();
         order.fulfillments = ids(Kind::Fulfillment);
         order.shipments = ids(Kind::Shipment);
-        let exceptions =
-            parts.exceptions().into_iter().map(|(part_id, exception)| proto::OrderException {
-                part_id: part_id.to_owned(),
-                detail: advice(&exception.reason).to_owned(),
-                reason: exception.reason,
-                since: rfc3339(exception.since_ms),
-            });
-        order.exceptions = exceptions.collect();
+        order.exceptions = exceptions;
     }
 
     /// True when the outcome of confirmation `attempt` stands here with all that follows from it.
@@ -260,6 +254,7 @@ impl OrderDocument {
         Standing {
             confirmed: self.confirmed,
             cancelled: order.lifecycle == "cancelled",
+            cancelling: order.lifecycle == "cancel_pending",
             on_hold: !order.holds.is_empty(),
             warehouses: order.allocation.iter().map(|part| part.warehouse.as_str()).collect(),
             parts,
@@ -286,11 +281,21 @@ impl OrderDocument {
     }
 }
 
+fn exception((part_id, exception): (&str, Exception)) -> proto::OrderException {
+    proto::OrderException {
+        part_id: part_id.to_owned(),
+        detail: advice(&exception.reason).to_owned(),
+        reason: exception.reason,
+        since: rfc3339(exception.since_ms),
+    }
+}
+
 /// What a person can do about an exception.
 fn advice(reason: &str) -> &'static str {
     match reason {
         "PICK_DISPUTED" => "the picker has goods that the stock ledger does not: count the bin",
         "SHORT_PICKED" => "fewer units were found than ordered: amend the order or find the goods",
+        "NOTHING_PICKED" => "none of the goods were found: cancel the order, or order it anew",
         "DELIVERY_FAILED" => "the courier did not reach the customer: check phone and address",
         "PROMISE_BROKEN" => "stock that was held is not there: receive or move stock, or amend",
         "LOST" => "the courier lost the parcel: open a claim and send it again",

@@ -109,6 +109,29 @@ async fn an_order_of_two_parcels_is_followed_to_its_end() {
 }
 
 #[tokio::test]
+async fn an_order_of_which_nothing_was_found_says_so_and_can_still_be_cancelled() {
+    let world = world().await;
+    world.inventory.put("CAIRO", "MUG-RED", 10);
+    let id = world.confirmed(vec![line("MUG-RED", 4)]).await.order_id;
+    let part = fulfillment_id(&id, "CAIRO");
+    fulfilled(&world, &id, "Listed", 0).await;
+    fulfilled(&world, &id, "Picked", 0).await;
+    let withdrawn =
+        fulfillment::FulfillmentWithdrawn { order_id: id.clone(), ..Default::default() };
+    world.tell(("fulfillment", "fulfillment", &part), "Withdrawn", &withdrawn, &id).await;
+    assert_eq!(world.shows(&id, "", "exception").await, "exception");
+    let exceptions = world.get(&id).await.exceptions;
+    let told = [&exceptions[0].part_id, &exceptions[0].reason, &exceptions[0].detail];
+    assert_eq!(told[..2], [&part, "NOTHING_PICKED"]);
+    assert!(told[2].contains("cancel the order"), "{}", told[2]);
+    let ask = proto::CancelOrderRequest { order_id: id.clone(), reason: "not found".to_owned() };
+    world.client().cancel_order(call(ask)).await.unwrap();
+    assert_eq!(world.shows(&id, "", "cancelled").await, "cancelled");
+    assert_eq!(world.get(&id).await.exceptions, []);
+    world.is_rebuilt_the_same().await;
+}
+
+#[tokio::test]
 async fn the_timeline_has_all_services_with_causes_before_effects() {
     let world = world().await;
     world.inventory.put("CAIRO", "MUG-RED", 10);

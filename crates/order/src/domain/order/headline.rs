@@ -1,8 +1,9 @@
 //! The headline: what a user reads about an order, computed from its parts each time.
 //! *Invariant:* a pure function; precedence as in docs: cancelled, exception, on hold, then the
-//! least advanced live part.
+//! least advanced live part. A confirmed order of which nothing is left is an exception: it waits
+//! for a person, not for goods.
 
-use super::parts::{Kind, Part, Parts, Stage};
+use super::parts::{Exception, Kind, Part, Parts, Stage};
 
 /// The words a user knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,26 +36,39 @@ impl Headline {
 pub(crate) struct Standing<'a> {
     pub(crate) confirmed: bool,
     pub(crate) cancelled: bool,
+    /// Somebody asked to cancel: its parts are withdrawn for that.
+    pub(crate) cancelling: bool,
     pub(crate) on_hold: bool,
     /// The warehouses that serve the order.
     pub(crate) warehouses: Vec<&'a str>,
     pub(crate) parts: &'a Parts,
 }
 
-impl Standing<'_> {
+impl<'a> Standing<'a> {
     pub(crate) fn headline(&self) -> Headline {
-        let live = self.live();
-        let withdrawn = live.is_empty() && self.has_fulfillments();
-        if self.cancelled || (self.confirmed && withdrawn) {
+        if self.cancelled || (self.cancelling && self.is_withdrawn()) {
             return Headline::Cancelled;
         }
-        if !self.parts.exceptions().is_empty() {
+        if !self.exceptions().is_empty() {
             return Headline::Exception;
         }
         if self.on_hold {
             return Headline::OnHold;
         }
         self.least()
+    }
+
+    /// Everything that is wrong now, by part.
+    pub(crate) fn exceptions(&self) -> Vec<(&'a str, Exception)> {
+        let mut wrong = self.parts.exceptions();
+        if !self.cancelled && !self.cancelling && self.is_withdrawn() {
+            let withdrawn = self.parts.of_kind(Kind::Fulfillment).map(|(id, part)| {
+                let reason = "NOTHING_PICKED".to_owned();
+                (id, Exception { reason, since_ms: part.since_ms() })
+            });
+            wrong.extend(withdrawn);
+        }
+        wrong
     }
 
     /// The headline without exceptions and holds: how far the order is.
@@ -109,7 +123,9 @@ impl Standing<'_> {
         self.parts.live(self.warehouses.iter().copied())
     }
 
-    fn has_fulfillments(&self) -> bool {
-        self.parts.of_kind(Kind::Fulfillment).next().is_some()
+    /// All of its fulfilments ended without goods.
+    fn is_withdrawn(&self) -> bool {
+        let mut fulfillments = self.parts.of_kind(Kind::Fulfillment);
+        self.confirmed && fulfillments.next().is_some() && self.live().is_empty()
     }
 }

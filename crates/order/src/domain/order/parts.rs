@@ -140,6 +140,7 @@ pub(crate) struct Part {
     pub(crate) units: u32,
     parcels: Newest<u32>,
     stage: Newest<Option<Stage>>,
+    since_ms: Newest<i64>,
     exception: Newest<Exception>,
     tracking_status: Newest<String>,
     tracking_number: Newest<String>,
@@ -156,6 +157,7 @@ impl Part {
             units: 0,
             parcels: Newest::default(),
             stage: Newest::default(),
+            since_ms: Newest::default(),
             exception: Newest::default(),
             tracking_status: Newest::default(),
             tracking_number: Newest::default(),
@@ -178,6 +180,7 @@ impl Part {
             Report::Nothing => {}
             Report::Reached(stage) => {
                 self.stage.hear(fact.sequence, Some(*stage));
+                self.since_ms.hear(fact.sequence, fact.happened_at_ms);
                 self.left |= (Stage::Shipped..=Stage::Returned).contains(stage);
             }
             Report::Exception(reason) => {
@@ -216,7 +219,15 @@ impl Part {
         }
         // The courier gave up a parcel that it has: somebody must ask where it is.
         let lost = self.left && self.stage.1 == Some(Stage::Cancelled);
-        lost.then(|| Exception { reason: "COURIER_CANCELLED".to_owned(), since_ms: 0 })
+        lost.then(|| Exception {
+            reason: "COURIER_CANCELLED".to_owned(),
+            since_ms: self.since_ms(),
+        })
+    }
+
+    /// When it came to where it is, unix milliseconds.
+    pub(crate) fn since_ms(&self) -> i64 {
+        self.since_ms.1
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

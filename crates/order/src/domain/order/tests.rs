@@ -4,7 +4,7 @@ use nexus_es::kit::{Given, given};
 use nexus_es::{Decider, fold};
 use proptest::prelude::*;
 
-use super::parts::Report;
+use super::parts::{Exception, Report};
 use super::*;
 use crate::domain::AllocatedLine;
 
@@ -309,8 +309,42 @@ fn a_cancelled_shipment_does_not_count_and_its_parcel_lies_packed_again() {
 }
 
 #[test]
-fn an_order_whose_parts_are_all_withdrawn_is_cancelled() {
-    assert_eq!(headline(&[fulfillment(2, Stage::Cancelled)]), "cancelled");
+fn an_order_of_which_nothing_was_found_waits_for_a_person_and_can_be_cancelled_or_held() {
+    let withdrawn = fulfillment(4, Stage::Cancelled);
+    let nothing = order(std::slice::from_ref(&withdrawn));
+    assert_eq!(nothing.headline(), Headline::Exception);
+    let exceptions = nothing.standing().exceptions();
+    let why = Exception { reason: "NOTHING_PICKED".to_owned(), since_ms: 5 };
+    assert_eq!(exceptions, [("f-CAIRO", why)]);
+    let hold = Hold { name: "ask".to_owned(), reason: "ask her".to_owned(), until_ms: 0 };
+    in_cairo([progressed(withdrawn.clone())])
+        .when(&Command::Hold(hold.clone()))
+        .then([Event::Held(hold)])
+        .when(&cancel())
+        .then([cancel_requested()])
+        .when(&Command::FinishCancel)
+        .then([cancelled()]);
+    // What was withdrawn because of a cancel is no exception.
+    let history = [created(), requested(1), confirmed(&["CAIRO"]), cancel_requested()];
+    let cancelling: Order = fold(history.iter().chain(&[progressed(withdrawn)]));
+    assert_eq!(cancelling.headline(), Headline::Cancelled);
+    assert_eq!(cancelling.standing().exceptions(), []);
+}
+
+#[test]
+fn a_part_that_was_withdrawn_does_not_count_beside_one_that_goes_on() {
+    let two = [created(), requested(1), confirmed(&["CAIRO", "GIZA"])];
+    let in_giza = |stage| fact(Kind::Fulfillment, "f-GIZA", 3, Report::Reached(stage));
+    let withdrawn = progressed(fulfillment(4, Stage::Cancelled));
+    let order: Order = fold(two.iter().chain(&[withdrawn.clone()]));
+    assert_eq!(order.headline().word(), "confirmed", "Giza is still to be heard of");
+    let picked = progressed(in_giza(Stage::Picked));
+    let order: Order = fold(two.iter().chain(&[picked, withdrawn.clone()]));
+    assert_eq!(order.headline().word(), "picked");
+    let both = [withdrawn, progressed(in_giza(Stage::Cancelled))];
+    let order: Order = fold(two.iter().chain(&both));
+    assert_eq!(order.headline(), Headline::Exception);
+    assert_eq!(order.standing().exceptions().len(), 2);
 }
 
 #[test]
