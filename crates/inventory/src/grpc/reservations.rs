@@ -36,8 +36,12 @@ pub(super) async fn reserve(
     violations.done()?;
     service.warehouse(&code, |_| ()).await?;
     cause.story.clone_from(&order);
+    let name = reservation.clone();
     let command = Command::Reserve { reservation, order: order.into(), lines };
     match service.ledgers.execute(&code, command, cause).await {
+        Ok(receipt) if receipt.replayed && is_given_back(service, &code, name).await? => {
+            Ok(Response::new(released_before()))
+        }
         Ok(receipt) => {
             let position = position_text(receipt.position);
             let answer = proto::ReserveResponse { reserved: true, position, ..Default::default() };
@@ -50,12 +54,26 @@ pub(super) async fn reserve(
                 ..Default::default()
             }))
         }
-        Err(HandleError::Refused(Refusal::ReleasedBefore)) => {
-            let reason = "RELEASED_BEFORE".to_owned();
-            Ok(Response::new(proto::ReserveResponse { reason, ..Default::default() }))
-        }
+        Err(HandleError::Refused(Refusal::ReleasedBefore)) => Ok(Response::new(released_before())),
         Err(error) => Err(refused(&code, error)),
     }
+}
+
+fn released_before() -> proto::ReserveResponse {
+    let reason = "RELEASED_BEFORE".to_owned();
+    proto::ReserveResponse { reason, ..Default::default() }
+}
+
+/// True when what a repeated call promised at first is promised no longer: whoever asks again is
+/// about to rely on it.
+async fn is_given_back(
+    service: &Inventory,
+    code: &str,
+    name: ReservationId,
+) -> Result<bool, Status> {
+    let ended = move |ledger: &StockLedger| ledger.reservation(&name).is_none_or(|it| it.released);
+    let read = service.ledgers.read(code, ended).await;
+    Ok(read.map_err(|error| refused(code, error))?.1)
 }
 
 fn shortage(short: &Shortage) -> common::Shortage {

@@ -1,6 +1,6 @@
 //! Which warehouses could serve an order: asked of their ledgers, promised by none.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use nexus_proto::common::v1 as common;
 use nexus_proto::inventory::v1 as proto;
@@ -8,9 +8,9 @@ use nexus_runtime::Violations;
 use tonic::{Request, Response, Status};
 
 use super::{parse, refused};
-use crate::domain::Sku;
 use crate::domain::allocation::{Candidate, Gap, WantedLine, plan};
-use crate::domain::stock_ledger::StockLedger;
+use crate::domain::stock_ledger::{Reservation, StockLedger};
+use crate::domain::{ReservationId, Sku};
 use crate::grpc::{Answer, Inventory, view_failed};
 use crate::views;
 
@@ -20,6 +20,7 @@ pub(in crate::grpc) async fn plan_allocation(
 ) -> Answer<proto::PlanAllocationResponse> {
     let body = request.into_inner();
     let lines = wanted(&body.lines)?;
+    let own = (!body.reservation.is_empty()).then(|| body.reservation.as_str().into());
     let mut answer = proto::PlanAllocationResponse::default();
     let known = service.known(&lines.iter().map(|line| line.sku.clone()).collect()).await?;
     let mut goods = Vec::new();
@@ -33,7 +34,7 @@ pub(in crate::grpc) async fn plan_allocation(
     }
     answer.unknown_skus = unknown.into_iter().collect();
     let excluded: HashSet<_> = body.excluded_warehouses.into_iter().collect();
-    let candidates = candidates(service, &goods, &excluded).await?;
+    let candidates = candidates(service, &goods, &excluded, own).await?;
     match plan(&goods, &candidates) {
         Ok(plan) => {
             let served = plan.into_iter();
@@ -61,11 +62,12 @@ fn wanted(lines: &[common::AllocatedLine]) -> Result<Vec<WantedLine>, Status> {
 }
 
 /// Every warehouse by priority, and what it could promise. Once one has everything, the rest need
-/// not be asked.
+/// not be asked, unless one of them may hold something of its `own` already.
 async fn candidates(
     service: &Inventory,
     goods: &[WantedLine],
     excluded: &HashSet<String>,
+    own: Option<ReservationId>,
 ) -> Result<Vec<Candidate>, Status> {
     let mut candidates = Vec::new();
     if goods.is_empty() {
@@ -75,20 +77,33 @@ async fn candidates(
     let skus: Vec<Sku> =
         goods.iter().map(|line| line.sku.clone()).collect::<BTreeSet<_>>().into_iter().collect();
     for code in codes.into_iter().filter(|code| !excluded.contains(code)) {
-        let skus = skus.clone();
-        let available = move |ledger: &StockLedger| {
-            skus.into_iter().map(|sku| (sku.clone(), ledger.available(&sku))).collect()
+        let (skus, name) = (skus.clone(), own.clone());
+        let promisable = move |ledger: &StockLedger| {
+            let held = match name.and_then(|name| ledger.reservation(&name)) {
+                None => BTreeMap::new(),
+                Some(known) => held_whole(known)?,
+            };
+            let available = skus.into_iter().map(|sku| (sku.clone(), ledger.available(&sku)));
+            Some((available.collect(), held))
         };
-        let read = service.ledgers.read(&code, available).await;
-        let (_, available) = read.map_err(|error| refused(&code, error))?;
-        let candidate = Candidate { warehouse: code, available };
-        let serves_all = plan(goods, std::slice::from_ref(&candidate)).is_ok();
-        if serves_all {
+        let read = service.ledgers.read(&code, promisable).await;
+        let (_, promisable) = read.map_err(|error| refused(&code, error))?;
+        let Some((available, held)) = promisable else { continue };
+        let candidate = Candidate { warehouse: code, available, held };
+        if own.is_none() && plan(goods, std::slice::from_ref(&candidate)).is_ok() {
             return Ok(vec![candidate]);
         }
         candidates.push(candidate);
     }
     Ok(candidates)
+}
+
+/// What a reservation holds, if that is all that it was asked for. A name that was given back, or
+/// holds less by now, cannot be asked for again.
+fn held_whole(reservation: &Reservation) -> Option<BTreeMap<Sku, u32>> {
+    let whole = reservation.lines.values().all(|line| line.held == line.asked);
+    let asked = || reservation.asked().map(|(sku, units)| (sku.clone(), units)).collect();
+    (whole && !reservation.released).then(asked)
 }
 
 fn allocation(warehouse: String, lines: Vec<WantedLine>) -> common::Allocation {
