@@ -27,6 +27,8 @@ const REQUESTED: &str = "order.ConfirmationRequested";
 const FRESH_MS: i64 = 1_000;
 /// Plans asked for in one attempt, each without the warehouses that refused before.
 const MAX_PLANS: usize = 5;
+/// What a warehouse is said to answer that holds other lines under this name.
+const HELD_DIFFERENTLY: &str = "HELD_DIFFERENTLY";
 const NOT_THERE: Duration = Duration::from_millis(250);
 
 pub(crate) struct ConfirmOrder {
@@ -123,7 +125,7 @@ impl Attempt<'_> {
             self.refuse("TIMED_OUT".to_owned(), vec![]).await?;
             return self.sweep(&BTreeSet::new()).await;
         }
-        let outcome = match self.hold(lines).await {
+        let outcome = match self.hold(lines, begun).await {
             Ok(outcome) => outcome,
             Err(status) if status::is_transient(&status) => {
                 let why = format!("inventory does not answer: {:?}", status.code());
@@ -200,7 +202,11 @@ impl Attempt<'_> {
     }
 
     /// Asks for plans and holds what they say, until one is held whole or nothing more is left.
-    async fn hold(&self, lines: Vec<crate::domain::AllocatedLine>) -> Result<Outcome, Status> {
+    async fn hold(
+        &self,
+        lines: Vec<crate::domain::AllocatedLine>,
+        begun: bool,
+    ) -> Result<Outcome, Status> {
         let lines: Vec<_> = lines
             .into_iter()
             .map(|line| nexus_proto::common::v1::AllocatedLine {
@@ -212,7 +218,7 @@ impl Attempt<'_> {
         let mut excluded = BTreeSet::new();
         let mut refusal = None;
         for _ in 0..MAX_PLANS {
-            let plan = self.plan(&lines, &excluded).await?;
+            let plan = self.plan(&lines, &excluded, begun).await?;
             if let Some(refused) = unplannable(&plan, &lines) {
                 // The first refusal knows all warehouses; a later plan had to leave some out.
                 return Ok(refusal.unwrap_or(refused));
@@ -233,8 +239,10 @@ impl Attempt<'_> {
             }
             // A name that was given back cannot hold again there.
             excluded.extend(held);
-            let refused = Outcome::Refused { reason: answer.reason, lines: answer.shortages };
-            refusal.get_or_insert(refused);
+            if answer.reason != HELD_DIFFERENTLY {
+                let refused = Outcome::Refused { reason: answer.reason, lines: answer.shortages };
+                refusal.get_or_insert(refused);
+            }
         }
         let unsettled = || Outcome::Refused { reason: "STOCK_SHORT".to_owned(), lines: vec![] };
         Ok(refusal.unwrap_or_else(unsettled))
@@ -244,11 +252,15 @@ impl Attempt<'_> {
         &self,
         lines: &[nexus_proto::common::v1::AllocatedLine],
         excluded: &BTreeSet<String>,
+        begun: bool,
     ) -> Result<PlanAllocationResponse, Status> {
+        // What an earlier try holds, whose answer was lost, is not missing: it is ours.
+        let reservation = if begun { self.reservation.clone() } else { String::new() };
         let message = PlanAllocationRequest {
             order_id: self.order_id.to_owned(),
             lines: lines.to_vec(),
             excluded_warehouses: excluded.iter().cloned().collect(),
+            reservation,
         };
         let question = self.process.channels.question(message, SERVICE, self.order_id);
         Ok(self.process.channels.inventory().plan_allocation(question).await?.into_inner())
@@ -267,7 +279,15 @@ impl Attempt<'_> {
         };
         let cause = self.cause(&format!("reserve in {}", part.warehouse));
         let request = self.process.channels.request(message, &cause);
-        Ok(self.process.channels.inventory().reserve(request).await?.into_inner())
+        match self.process.channels.inventory().reserve(request).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            // An earlier try held other lines there by another plan.
+            Err(no) if is_held_differently(&no) => {
+                let reason = HELD_DIFFERENTLY.to_owned();
+                Ok(ReserveResponse { reason, ..ReserveResponse::default() })
+            }
+            Err(no) => Err(no),
+        }
     }
 
     async fn release(&self, warehouse: &str) -> Result<(), Status> {
@@ -352,6 +372,11 @@ impl Standing {
             | Lifecycle::Closed => Self::Ended,
         }
     }
+}
+
+fn is_held_differently(status: &Status) -> bool {
+    let reason = status::reason(status);
+    matches!(reason.as_deref(), Some("IDEMPOTENCY_KEY_REUSED" | "RESERVED_DIFFERENTLY"))
 }
 
 /// Why a plan cannot be held, if it cannot.

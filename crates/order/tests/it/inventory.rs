@@ -10,6 +10,7 @@ use nexus_proto::inventory::v1::{
     PlanAllocationRequest, PlanAllocationResponse, Product, ReleaseReservationRequest,
     ReleaseReservationResponse, ReserveRequest, ReserveResponse, Warehouse,
 };
+use nexus_runtime::status;
 use tonic::{Request, Response, Status};
 
 type Held = BTreeMap<String, u32>;
@@ -24,6 +25,8 @@ pub(crate) struct Stock {
     /// What plans believe, where it is not what is there.
     believed: Option<BTreeMap<(String, String), u32>>,
     is_down: bool,
+    /// The next reserve is carried out, but its answer is lost, and inventory with it.
+    loses_answer: bool,
     lookups: u32,
 }
 
@@ -47,6 +50,11 @@ impl Inventory {
 
     pub(crate) fn go_down(&self, down: bool) {
         self.stock().is_down = down;
+    }
+
+    /// Carries out the next reserve, loses its answer, and is away from then on.
+    pub(crate) fn lose_next_answer(&self) {
+        self.stock().loses_answer = true;
     }
 
     pub(crate) fn free(&self, warehouse: &str, sku: &str) -> u32 {
@@ -88,8 +96,14 @@ impl Stock {
         let warehouses: BTreeSet<_> = seen.keys().map(|(warehouse, _)| warehouse.clone()).collect();
         let usable: Vec<_> =
             warehouses.into_iter().filter(|it| !asked.excluded_warehouses.contains(it)).collect();
+        let own = |warehouse: &str, sku: &str| {
+            let held = self.held.get(&(warehouse.to_owned(), asked.reservation.clone()));
+            held.and_then(|held| held.get(sku)).copied().unwrap_or_default()
+        };
         let there = |warehouse: &str, sku: &str| {
-            seen.get(&(warehouse.to_owned(), sku.to_owned())).copied().unwrap_or_default()
+            let free = seen.get(&(warehouse.to_owned(), sku.to_owned())).copied();
+            let own = if self.believed.is_none() { own(warehouse, sku) } else { 0 };
+            free.unwrap_or_default() + own
         };
         let wanted = wanted(&asked.lines);
         let mut plan = PlanAllocationResponse::default();
@@ -120,7 +134,21 @@ impl Stock {
         plan
     }
 
-    fn reserve(&mut self, asked: ReserveRequest) -> ReserveResponse {
+    fn reserve(&mut self, asked: ReserveRequest) -> Result<ReserveResponse, Status> {
+        let lines: Held = asked.lines.iter().map(|it| (it.sku.clone(), it.units)).collect();
+        let name = (asked.warehouse.clone(), asked.reservation.clone());
+        match self.held.get(&name) {
+            // The caller's key is made from its attempt and the warehouse, like the name.
+            Some(held) if *held != lines => {
+                Err(status::of(nexus_es::HandleError::<()>::KeyReused, |()| {
+                    Status::internal("not refused")
+                }))
+            }
+            _ => Ok(self.reserve_anew(asked)),
+        }
+    }
+
+    fn reserve_anew(&mut self, asked: ReserveRequest) -> ReserveResponse {
         let name = (asked.warehouse.clone(), asked.reservation);
         if self.released.contains(&name) {
             let reason = "RELEASED_BEFORE".to_owned();
@@ -197,7 +225,13 @@ impl InventoryService for Inventory {
         &self,
         request: Request<ReserveRequest>,
     ) -> Result<Response<ReserveResponse>, Status> {
-        Ok(Response::new(self.up()?.reserve(request.into_inner())))
+        let mut stock = self.up()?;
+        let answer = stock.reserve(request.into_inner())?;
+        if std::mem::take(&mut stock.loses_answer) {
+            stock.is_down = true;
+            return Err(Status::unavailable("the answer is lost"));
+        }
+        Ok(Response::new(answer))
     }
 
     async fn release_reservation(
