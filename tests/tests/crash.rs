@@ -197,7 +197,8 @@ fn has_ended(message: &Value, all: &[Value]) -> bool {
     };
     match (message.text("status"), message.text("reason")) {
         ("read" | "failed" | "suppressed", _) | (_, "MAYBE_SENT_TWICE") => true,
-        ("requested", "SEND_UNKNOWN") => told_since(),
+        // After two answers that never came it is not sent a third time.
+        ("requested", "SEND_UNKNOWN") => told_since() || message.number("attempts") >= 2,
         _ => false,
     }
 }

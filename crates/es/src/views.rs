@@ -209,6 +209,16 @@ impl Views {
         }
     }
 
+    /// Waits until what its own service's log holds by now can be read, at most `patience`. Whoever
+    /// sees a consequence in another service and then looks here must find its cause; when the time
+    /// is over the answer is a moment old, which was never promised otherwise.
+    pub async fn wait_for_latest(&self, patience: Duration) {
+        if let Ok(head) = self.log.head(self.config.service).await {
+            let latest = Positions::one(self.config.service, head);
+            drop(self.wait_for(&latest, patience).await);
+        }
+    }
+
     /// Asks `check` now and after each change of `key` until it answers something, at most
     /// `patience`; then `None`.
     ///

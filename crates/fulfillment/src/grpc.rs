@@ -24,6 +24,8 @@ use crate::views::ReadError;
 
 /// How long an answer waits for this service's own views.
 const OWN_VIEWS: Duration = Duration::from_secs(2);
+/// How long a read that names no position waits for what happened just before it.
+const LATEST: Duration = Duration::from_millis(250);
 
 pub(crate) struct Api {
     pub(crate) floor: Floor,
@@ -40,7 +42,12 @@ impl Api {
         }
     }
 
+    /// Waits for what the caller has seen; for all that happened before, where they name nothing.
     async fn wait_for(&self, min_position: &str) -> Result<(), Status> {
+        if min_position.is_empty() {
+            self.floor.views.wait_for_latest(LATEST).await;
+            return Ok(());
+        }
         let wanted = Positions::parse(min_position)
             .map_err(|error| status::invalid_field("min_position", error.to_string()))?;
         let waited = self.floor.views.wait_for(&wanted, OWN_VIEWS).await;

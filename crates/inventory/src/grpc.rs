@@ -13,15 +13,10 @@ use std::time::Duration;
 
 use nexus_es::log::EventLog;
 use nexus_es::views::Views;
-use nexus_es::{
-    ActorKind, Aggregate, AggregateId, Cause, HandleError, Handler, Heard, Position, Positions,
-    Receipt, Version,
-};
+use nexus_es::{Aggregate, AggregateId, Handler, Heard, Position, Positions, Receipt, Version};
 use nexus_proto::inventory::v1 as proto;
 use nexus_proto::inventory::v1::inventory_service_server::InventoryService;
-use nexus_runtime::caller::Caller;
 use nexus_runtime::status;
-use prost::Message;
 use tonic::{Request, Response, Status};
 
 use crate::domain::barcode_claim::BarcodeClaim;
@@ -76,33 +71,8 @@ impl Inventory {
         if !min_position.is_empty() {
             return self.reach(min_position).await;
         }
-        if let Ok(head) = self.log.head(SERVICE).await {
-            let latest = Positions::one(SERVICE, head);
-            // Better an answer of a moment ago than none: nothing was promised about its age.
-            drop(self.views.wait_for(&latest, self.patience.min(LATEST_PATIENCE)).await);
-        }
+        self.views.wait_for_latest(self.patience.min(LATEST_PATIENCE)).await;
         Ok(())
-    }
-
-    /// The command that a caller from outside asks for. Its key may not have been used for another
-    /// request, whatever that was about.
-    async fn cause(
-        &self,
-        caller: &Caller,
-        rpc: &'static str,
-        body: &impl Message,
-    ) -> Result<Cause, Status> {
-        let cause = caller.cause(rpc, body);
-        if cause.actor.kind == ActorKind::Service {
-            return Ok(cause);
-        }
-        let used = views::commands::request_hash(&self.views.pool(), cause.command_id).await;
-        match used.map_err(view_failed)? {
-            Some(hash) if hash != cause.request_hash => {
-                Err(status::of(HandleError::<()>::KeyReused, |()| Status::internal("unreached")))
-            }
-            _ => Ok(cause),
-        }
     }
 
     /// Waits until the views show what a command did.

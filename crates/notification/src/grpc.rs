@@ -19,6 +19,8 @@ use crate::wire::SERVICE;
 
 /// How long an answer waits for its view.
 const VIEW_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a read that names no position waits for what happened just before it.
+const LATEST: Duration = Duration::from_millis(250);
 /// Longest name of anything.
 const MAX_NAME: usize = 200;
 
@@ -38,6 +40,8 @@ impl Notification {
             let wanted = Positions::parse(min_position)
                 .map_err(|error| status::invalid_field("min_position", error.to_string()))?;
             self.wait(&wanted).await?;
+        } else {
+            self.0.views.wait_for_latest(LATEST).await;
         }
         Ok(self.0.views.positions().to_string())
     }
