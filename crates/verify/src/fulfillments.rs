@@ -10,6 +10,7 @@ use nexus_proto::fulfillment::v1::{
 use crate::facts::{Fact, Place};
 use crate::orders::Units;
 use crate::report::{Invariant, Report};
+use crate::stock::Name;
 
 /// How far a fulfilment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) enum Stage {
 pub(crate) struct Fulfillment {
     pub(crate) place: Place,
     pub(crate) order_id: String,
+    /// The reservation that holds its goods.
+    pub(crate) promise: Name,
     pub(crate) stage: Stage,
     list: String,
     /// Units to pick by order line.
@@ -57,6 +60,7 @@ impl Fulfillment {
         Self {
             place: place.clone(),
             order_id: String::new(),
+            promise: Name::default(),
             stage: Stage::New,
             list: String::new(),
             wanted: BTreeMap::new(),
@@ -91,6 +95,7 @@ impl Fulfillment {
             ("fulfillment.Opened", New) => {
                 let opened: FulfillmentOpened = fact.read(report)?;
                 self.order_id = opened.order_id;
+                self.promise = (opened.warehouse, opened.reservation);
                 for line in opened.lines {
                     *self.wanted.entry(line.line_id).or_default() += u64::from(line.units);
                 }

@@ -99,6 +99,19 @@ impl Between<'_> {
                 report.violated(Invariant::I16, &promise.place, what);
             }
             Life::Confirming if attempt == order.attempt => report.in_flight(Invariant::I20),
+            Life::Confirmed | Life::Closed if promise.ended && held > 0 => {
+                let what = format!("{name} holds {held} units, but its pick is over");
+                report.violated(Invariant::I20, &promise.place, what);
+            }
+            // All of a closed order has left the house, or was never found.
+            Life::Closed if held > 0 && !self.blocked.contains(promise.order_id.as_str()) => {
+                let what = format!("the order is closed, {name} still holds {held} units");
+                report.violated(Invariant::I20, &promise.place, what);
+            }
+            // The floor is done; the ledger was told behind the end of what was read of it.
+            Life::Confirmed if held > 0 && self.is_picked(warehouse, name) => {
+                report.in_flight(Invariant::I20);
+            }
             Life::Confirmed if attempt == order.attempt => {
                 report.expect(
                     Invariant::I20,
@@ -114,9 +127,18 @@ impl Between<'_> {
                 let what = format!("{name} holds {held} units, but attempt {attempt} is over");
                 report.violated(Invariant::I20, &promise.place, what);
             }
-            // Short picks leave a rest; what is to be cancelled is still being given back.
+            // What is to be cancelled is still being given back.
             Life::Closed | Life::CancelPending | Life::Cancelled => {}
         }
+    }
+
+    /// The fulfilment of this reservation is picked, or ended because nothing was found.
+    fn is_picked(&self, warehouse: &str, name: &str) -> bool {
+        self.fulfillments.all.values().any(|fulfillment| {
+            let (of, reservation) = &fulfillment.promise;
+            let over = !matches!(fulfillment.stage, Stage::New | Stage::Ready | Stage::Listed);
+            over && of == warehouse && reservation == name
+        })
     }
 
     /// A cancelled order has no live AWB, and its goods go nowhere.

@@ -29,6 +29,8 @@ pub(crate) struct Promise {
     /// Where it was given back before anything was picked, and what led to that.
     pub(crate) released: Option<(Place, Option<Id>)>,
     was_picked: bool,
+    /// Its pick is over: nothing that it still holds will ever be picked.
+    pub(crate) ended: bool,
 }
 
 impl Promise {
@@ -157,7 +159,9 @@ impl Stock {
             }
             Named::Other(name) => {
                 let key = (fact.of().to_owned(), name.clone());
-                let known = self.promises.contains_key(&key);
+                let promise = self.promises.get_mut(&key);
+                let known = promise.is_some();
+                promise.into_iter().for_each(|promise| promise.step(fact.kind()));
                 report.expect(Invariant::I18, known, fact.place, || {
                     format!("{} names {name}, which was never reserved", fact.kind())
                 });
@@ -282,6 +286,16 @@ impl Promise {
             picked: HashMap::new(),
             released: None,
             was_picked: false,
+            ended: false,
+        }
+    }
+
+    /// A pick is the last one for its promise, unless its units are put back and held again.
+    fn step(&mut self, kind: &str) {
+        match kind {
+            "stock_ledger.Picked" | "stock_ledger.ShortPicked" => self.ended = true,
+            "stock_ledger.Unpicked" => self.ended = false,
+            _ => {}
         }
     }
 

@@ -212,6 +212,8 @@ pub(crate) struct LineState {
     pub(crate) line: Line,
     pub(crate) picked: u32,
     pub(crate) short: u32,
+    /// What the picker said about the missing units.
+    reason: String,
     /// Who works on it, and until when.
     lease: Option<(String, i64)>,
 }
@@ -284,9 +286,10 @@ impl Decider for PickList {
             }
             Event::Scanned(scanned) => self.count(scanned),
             Event::ScanRefused(refused) => self.note(refused),
-            Event::ShortPicked { line_id, missing, .. } => {
+            Event::ShortPicked { line_id, missing, reason, .. } => {
                 if let Some(line) = self.lines.iter_mut().find(|l| l.line.line_id == *line_id) {
                     line.short = *missing;
+                    line.reason.clone_from(reason);
                 }
             }
             Event::Completed { .. } => self.status = Status::Completed,
@@ -299,7 +302,7 @@ impl Decider for PickList {
 
 impl From<Line> for LineState {
     fn from(line: Line) -> Self {
-        Self { line, picked: 0, short: 0, lease: None }
+        Self { line, picked: 0, short: 0, reason: String::new(), lease: None }
     }
 }
 
@@ -340,6 +343,15 @@ impl PickList {
 
     pub(crate) fn line(&self, line_id: &str) -> Option<&LineState> {
         self.lines.iter().find(|line| line.line.line_id == line_id)
+    }
+
+    /// What the picker said where units were missing, by article, bin and lot.
+    pub(crate) fn short_reasons(&self) -> BTreeMap<[String; 3], String> {
+        let reason = |line: &LineState| {
+            let place = &line.line.place;
+            ([&place.sku, &place.bin, &place.lot].map(Clone::clone), line.reason.clone())
+        };
+        self.lines.iter().filter(|line| line.short > 0).map(reason).collect()
     }
 
     /// The assigned picker walks, whoever's key speaks for them.

@@ -54,6 +54,8 @@ pub(crate) struct Inventory {
     pub(crate) products: Arc<Mutex<BTreeMap<String, inventory::Product>>>,
     /// Picks by reservation and list.
     pub(crate) picks: Book<inventory::BinUnits>,
+    /// What was missing, by the same names.
+    pub(crate) missing: Book<inventory::MissingUnits>,
     /// Reservations whose picks the ledger refuses.
     pub(crate) refusing: Arc<Mutex<BTreeSet<String>>>,
     /// How many more picks it is not there for.
@@ -125,6 +127,7 @@ impl InventoryService for Inventory {
             return Err(status::refused("NOT_HELD", "nothing is held", &[]));
         }
         let key = (asked.reservation.clone(), asked.pick_list_id);
+        self.missing.lock().unwrap().insert(key.clone(), asked.missing);
         self.picks.lock().unwrap().insert(key, asked.lines);
         let reservation = asked.reservation;
         Ok(Response::new(inventory::Reservation { reservation, ..Default::default() }))

@@ -151,6 +151,11 @@ async fn a_short_line_needs_a_reason_and_the_last_order_goes_short() {
     let ali = shop.of_order("ali").await.remove(0);
     assert_eq!((mona.lines[0].picked, mona.lines[0].short), (2, 0));
     assert_eq!((ali.lines[0].picked, ali.lines[0].short), (1, 1));
+    let missing = shop.inventory.missing.lock().unwrap().clone();
+    assert_eq!(missing[&("mona/1".to_owned(), id.clone())], []);
+    let of_ali = &missing[&("ali/1".to_owned(), id)];
+    let at = of_ali[0].at.clone().unwrap();
+    assert_eq!((at.bin.as_str(), at.units, of_ali[0].reason.as_str()), ("A-1", 1, "damaged"));
     shop.close().await;
 }
 
@@ -163,7 +168,24 @@ async fn an_order_of_which_nothing_was_found_ends_without_a_parcel() {
     assert_eq!(shop.complete(&id).await.unwrap().settled, Some(true));
     let mona = shop.of_order("mona").await.remove(0);
     assert_eq!((mona.status.as_str(), mona.lines[0].short), ("withdrawn", 2));
-    assert!(shop.inventory.picks.lock().unwrap().is_empty());
+    let name = ("mona/1".to_owned(), id);
+    assert_eq!(shop.inventory.picks.lock().unwrap()[&name], []);
+    let missing = shop.inventory.missing.lock().unwrap()[&name].clone();
+    let at = missing[0].at.clone().unwrap();
+    assert_eq!((at.bin.as_str(), at.units, missing[0].reason.as_str()), ("A-1", 2, "missing"));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_found_for_a_promise_that_is_gone_is_no_dispute() {
+    let shop = Shop::open().await;
+    shop.inventory.refusing.lock().unwrap().insert("mona/1".to_owned());
+    shop.confirm("mona", "CAI", &[("MUG", 2, "A-1")]).await;
+    let id = shop.generate(&["mona"]).await.remove(0).pick_list_id;
+    short(&shop, &id, "L0001", 0, "missing").await.unwrap();
+    shop.complete(&id).await.unwrap();
+    let mona = shop.of_order("mona").await.remove(0);
+    assert_eq!((mona.status.as_str(), mona.dispute.as_deref()), ("withdrawn", None));
     shop.close().await;
 }
 
@@ -230,6 +252,24 @@ async fn a_repeated_request_answers_as_the_first_time() {
     let other = assign("Omar").await.unwrap_err();
     let reason = nexus_runtime::status::reason(&other);
     assert_eq!(reason.as_deref(), Some("IDEMPOTENCY_KEY_REUSED"));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_used_for_one_list_is_refused_for_another() {
+    let shop = Shop::open().await;
+    let mona = walk_for_mona(&shop).await.pick_list_id;
+    shop.confirm("ali", "CAI", &[("MUG", 1, "A-1")]).await;
+    let ali = shop.generate(&["ali"]).await.remove(0).pick_list_id;
+    let assign = async |id: &str| {
+        let (pick_list_id, picker) = (id.to_owned(), "Nour".to_owned());
+        let asked = proto::AssignPickListRequest { pick_list_id, picker };
+        shop.client().assign_pick_list(keyed("k1", asked)).await
+    };
+    assign(&mona).await.unwrap();
+    let reason = nexus_runtime::status::reason(&assign(&ali).await.unwrap_err());
+    assert_eq!(reason.as_deref(), Some("IDEMPOTENCY_KEY_REUSED"));
+    assign(&mona).await.unwrap();
     shop.close().await;
 }
 

@@ -20,6 +20,7 @@ mod picking;
 mod postings;
 mod promises;
 mod rebalance;
+mod short;
 #[cfg(test)]
 mod tests;
 
@@ -105,12 +106,15 @@ pub enum Command {
         /// The order in which bins are chosen.
         walk: Walk,
     },
-    /// Held units were taken out of their bins. What was not picked stays held.
+    /// Held units were taken out of their bins, and no more will be: what the promise still holds
+    /// is given back.
     Pick {
         /// The promise's name.
         reservation: ReservationId,
         /// From where, how many.
         lines: Vec<BinUnits>,
+        /// Where the picker found too few.
+        missing: Vec<Missing>,
         /// The pick list; it counts once a promise.
         pick_list: Reference,
         /// The order in which other bins are chosen instead.
@@ -192,6 +196,15 @@ pub enum Event {
         lines: Vec<BinUnits>,
         pick_list: Reference,
     },
+    /// Fewer were picked than promised, and no more will be: the rest is free.
+    ShortPicked {
+        reservation: ReservationId,
+        order: OrderId,
+        pick_list: Reference,
+        lines: Vec<SkuUnits>,
+        given_up: Vec<BinUnits>,
+        missing: Vec<Missing>,
+    },
     /// Picked units lie in bins again, and are held again.
     Unpicked {
         reservation: ReservationId,
@@ -257,6 +270,15 @@ pub struct Shortage {
     pub available: u32,
 }
 
+/// Units that a picker did not find where they should have been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Where, and how many.
+    pub at: BinUnits,
+    /// What the picker says about it.
+    pub reason: String,
+}
+
 /// Units of a lot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LotUnits {
@@ -286,6 +308,8 @@ pub struct Pile {
     pub allocated: u64,
     /// When the place was last filled from empty: the older pile goes first.
     since: u64,
+    /// A picker found too few here, and nobody has put any here since: it is chosen last.
+    doubtful: bool,
 }
 
 impl Pile {
@@ -479,8 +503,8 @@ impl Decider for StockLedger {
             Command::AllocateBins { reservations, pick_list, walk } => {
                 Ok(self.allocate_bins(reservations, pick_list, walk))
             }
-            Command::Pick { reservation, lines, pick_list, walk } => {
-                self.pick(reservation, lines, pick_list, walk)
+            Command::Pick { reservation, lines, missing, pick_list, walk } => {
+                self.pick(reservation, (lines, missing), pick_list, walk)
             }
             Command::Unpick { reservation, lines, reason, reference } => {
                 self.unpick(reservation, lines, reason, reference)

@@ -4,6 +4,7 @@ use nexus_proto::common::v1 as common;
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::Violations;
 
+use crate::domain::stock_ledger::Missing;
 use crate::domain::{
     Bin, BinUnits, MAX_NAME_BYTES, Reference, ReservationId, Sku, SkuUnits, id_of,
 };
@@ -57,6 +58,26 @@ pub(super) fn reservation(violations: &mut Violations, field: &str, text: &str) 
     violations.text(field, text, MAX_NAME_BYTES).into()
 }
 
+/// Units that were not found, each with its place and reason; there may be none.
+pub(super) fn missing(
+    violations: &mut Violations,
+    lines: &[proto::MissingUnits],
+    most: usize,
+) -> Vec<Missing> {
+    if lines.len() > most {
+        let count = lines.len();
+        violations.add("missing", format!("has {count} lines, at most {most} are allowed"));
+    }
+    let mut parsed = Vec::with_capacity(lines.len().min(most));
+    for (nth, line) in lines.iter().enumerate().take(most) {
+        let at = line.at.clone().unwrap_or_default();
+        let reason = violations.text(&format!("missing[{nth}].reason"), &line.reason, 300);
+        let at = bin_line(violations, &format!("missing[{nth}].at"), &at);
+        parsed.push(Missing { at, reason });
+    }
+    parsed
+}
+
 /// Lines of units in bins, 1 to `most`.
 pub(super) fn bin_lines(
     violations: &mut Violations,
@@ -66,15 +87,19 @@ pub(super) fn bin_lines(
     line_count(violations, lines.len(), most);
     let mut parsed = Vec::with_capacity(lines.len());
     for (nth, line) in lines.iter().enumerate().take(most) {
-        let field = |name: &str| format!("lines[{nth}].{name}");
-        parsed.push(BinUnits {
-            sku: sku(violations, &field("sku"), &line.sku),
-            bin: bin(violations, &field("bin"), &line.bin),
-            lot: violations.optional_text(&field("lot"), &line.lot, MAX_BIN).into(),
-            units: violations.units(&field("units"), line.units, MAX_UNITS),
-        });
+        parsed.push(bin_line(violations, &format!("lines[{nth}]"), line));
     }
     parsed
+}
+
+fn bin_line(violations: &mut Violations, within: &str, line: &proto::BinUnits) -> BinUnits {
+    let field = |name: &str| format!("{within}.{name}");
+    BinUnits {
+        sku: sku(violations, &field("sku"), &line.sku),
+        bin: bin(violations, &field("bin"), &line.bin),
+        lot: violations.optional_text(&field("lot"), &line.lot, MAX_BIN).into(),
+        units: violations.units(&field("units"), line.units, MAX_UNITS),
+    }
 }
 
 /// Lines of units of SKUs, each SKU once, up to `most`.

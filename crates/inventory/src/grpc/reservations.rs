@@ -194,10 +194,16 @@ pub(super) async fn pick(
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let reservation = parse::reservation(&mut violations, "reservation", &body.reservation);
     let pick_list = parse::reference(&mut violations, "pick_list_id", &body.pick_list_id);
-    let lines = parse::bin_lines(&mut violations, &body.lines, parse::MAX_ORDER_LINES);
+    let lines = match body.lines.as_slice() {
+        // Nothing was found at all.
+        [] => vec![],
+        lines => parse::bin_lines(&mut violations, lines, parse::MAX_ORDER_LINES),
+    };
+    let missing = parse::missing(&mut violations, &body.missing, parse::MAX_ORDER_LINES);
     violations.done()?;
     let walk = service.walk_with(&code, Vec::new()).await?;
-    let command = Command::Pick { reservation: reservation.clone(), lines, pick_list, walk };
+    let name = reservation.clone();
+    let command = Command::Pick { reservation: name, lines, missing, pick_list, walk };
     carry_out(service, code, command, reservation, cause).await
 }
 

@@ -97,6 +97,17 @@ fn lines(event: &Event) -> Vec<Line> {
         Event::Picked { order, lines, .. } => {
             in_bins(&Line { order_id: order.to_string(), ..kind("picked") }, lines)
         }
+        Event::ShortPicked { order, lines, missing, .. } => {
+            let order_id = order.to_string();
+            let reason = "not found by the picker".to_owned();
+            let like = Line { order_id, reason, ..kind("released") };
+            let short = missing.iter().flat_map(|missing| {
+                let reason = missing.reason.clone();
+                let like = Line { kind: "found_short", reason, ..like.clone() };
+                in_bins(&like, std::slice::from_ref(&missing.at))
+            });
+            of_skus(&like, lines).into_iter().chain(short).collect()
+        }
         Event::Unpicked { order, lines, reason, .. } => {
             let (order_id, reason) = (order.to_string(), reason.clone());
             in_bins(&Line { order_id, reason, ..kind("unpicked") }, lines)

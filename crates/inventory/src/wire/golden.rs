@@ -7,7 +7,7 @@ use nexus_es::{Aggregate, Payload};
 
 use crate::domain::barcode_claim::{BarcodeClaim, Event as Claim};
 use crate::domain::product::{Amendment, Details, Event as Product, Pack};
-use crate::domain::stock_ledger::{Event as Stock, LotUnits, StockLedger};
+use crate::domain::stock_ledger::{Event as Stock, LotUnits, Missing, StockLedger};
 use crate::domain::warehouse::{Address, DefinedBin, Details as House, Event as Warehouse};
 use crate::domain::{BinUnits, Dimensions, Price, SkuUnits};
 
@@ -156,6 +156,20 @@ fn events_on_the_way_out_and_back() {
         "0a046f312f3112026f311a0a0a034d55471201412002220270317a0c080112014122034d5547\
          30037a09080222034d554730047a09080622034d554730037a0c080712014122034d55473003",
         &picked,
+    );
+    let short = Stock::ShortPicked {
+        reservation: "o1/1".into(),
+        order: "o1".into(),
+        pick_list: "p1".into(),
+        lines: vec![of(3)],
+        given_up: vec![at("A", "", 2)],
+        missing: vec![Missing { at: at("A", "L7", 2), reason: "empty".into() }],
+    };
+    same::<StockLedger>(
+        "stock_ledger.ShortPicked",
+        "0a046f312f3112026f311a02703122070a034d554710032a0a0a034d55471201412002\
+         32170a0e0a034d55471201411a024c3720021205656d707479",
+        &short,
     );
     let unpicked = Stock::Unpicked {
         reservation: "o1/1".into(),

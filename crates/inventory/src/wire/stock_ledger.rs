@@ -10,7 +10,7 @@ use nexus_proto::inventory::v1 as proto;
 
 use super::{read, stored, unknown};
 use crate::SERVICE;
-use crate::domain::stock_ledger::{Event, LotUnits, StockLedger};
+use crate::domain::stock_ledger::{Event, LotUnits, Missing, StockLedger};
 use crate::domain::{BinUnits, SkuUnits};
 
 impl Aggregate for StockLedger {
@@ -34,6 +34,7 @@ impl Aggregate for StockLedger {
             "BinsAllocated" => read(payload).map(bins_allocated),
             "BinsReallocated" => read(payload).map(bins_reallocated),
             "Picked" => read(payload).map(picked),
+            "ShortPicked" => read(payload).map(short_picked),
             "Unpicked" => read(payload).map(unpicked),
             "Shipped" => read(payload).map(shipped),
             "TakenBack" => read(payload).map(taken_back),
@@ -120,6 +121,21 @@ fn picked(message: proto::StockLedgerPicked) -> Event {
     }
 }
 
+fn short_picked(message: proto::StockLedgerShortPicked) -> Event {
+    let missing = |fact: proto::MissingFact| Missing {
+        at: bin_unit(fact.at.unwrap_or_default()),
+        reason: fact.reason,
+    };
+    Event::ShortPicked {
+        reservation: message.reservation.into(),
+        order: message.order_id.into(),
+        pick_list: message.pick_list_id.into(),
+        lines: sku_units(message.lines),
+        given_up: bin_units(message.given_up),
+        missing: message.missing.into_iter().map(missing).collect(),
+    }
+}
+
 fn unpicked(message: proto::StockLedgerUnpicked) -> Event {
     Event::Unpicked {
         reservation: message.reservation.into(),
@@ -165,13 +181,11 @@ fn promise_broken(message: proto::StockLedgerPromiseBroken) -> Event {
 }
 
 fn bin_units(facts: Vec<proto::BinUnitsFact>) -> Vec<BinUnits> {
-    let line = |fact: proto::BinUnitsFact| BinUnits {
-        sku: fact.sku.into(),
-        bin: fact.bin.into(),
-        lot: fact.lot.into(),
-        units: fact.units,
-    };
-    facts.into_iter().map(line).collect()
+    facts.into_iter().map(bin_unit).collect()
+}
+
+fn bin_unit(fact: proto::BinUnitsFact) -> BinUnits {
+    BinUnits { sku: fact.sku.into(), bin: fact.bin.into(), lot: fact.lot.into(), units: fact.units }
 }
 
 fn sku_units(lines: Vec<common::SkuUnits>) -> Vec<SkuUnits> {

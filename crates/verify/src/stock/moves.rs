@@ -8,7 +8,7 @@ use nexus_proto::inventory::v1::{
     BinUnitsFact, Posting, StockLedgerAdjusted, StockLedgerBinsAllocated,
     StockLedgerBinsReallocated, StockLedgerMoved, StockLedgerPicked, StockLedgerPromiseBroken,
     StockLedgerReceived, StockLedgerReleased, StockLedgerReserved, StockLedgerShipped,
-    StockLedgerTakenBack, StockLedgerUnpicked,
+    StockLedgerShortPicked, StockLedgerTakenBack, StockLedgerUnpicked,
 };
 
 use super::Spot;
@@ -154,6 +154,12 @@ fn of_promises(name: &str, fact: &Fact<'_>, report: &mut Report) -> Option<Moves
             let mut legs = promised(&it.lines, -1);
             legs.extend(chosen(&it.given_up, -1));
             (Named::Released(it.reservation), legs)
+        }
+        "ShortPicked" => {
+            let it: StockLedgerShortPicked = fact.read(report)?;
+            let mut legs = promised(&it.lines, -1);
+            legs.extend(chosen(&it.given_up, -1));
+            (Named::Other(it.reservation), legs)
         }
         "BinsAllocated" => {
             let it: StockLedgerBinsAllocated = fact.read(report)?;

@@ -68,6 +68,35 @@ pub(crate) fn picked(order: &str, units: u32) -> stock::StockLedgerPicked {
     }
 }
 
+/// The rest of what was promised is given back; where it was missing is noted.
+pub(crate) fn short_picked(order: &str, units: u32) -> stock::StockLedgerShortPicked {
+    let missing = stock::MissingFact { at: in_bin(units).pop(), reason: text("not on the shelf") };
+    stock::StockLedgerShortPicked {
+        reservation: format!("{order}/1"),
+        order_id: text(order),
+        pick_list_id: text("p1"),
+        lines: mugs(units),
+        given_up: in_bin(units),
+        missing: vec![missing],
+    }
+}
+
+/// Units that are not there, and that nobody was promised.
+pub(crate) fn written_off(units: u32) -> stock::StockLedgerAdjusted {
+    let delta = -i64::from(units);
+    stock::StockLedgerAdjusted {
+        sku: text("MUG"),
+        bin: text("A-1"),
+        delta,
+        reason: text("found short: not on the shelf"),
+        postings: vec![
+            posting(Account::Bin, "A-1", delta),
+            posting(Account::Difference, "", -delta),
+        ],
+        ..Default::default()
+    }
+}
+
 pub(crate) fn confirmed(units: u32) -> order::OrderConfirmed {
     let line = AllocatedLine { line_id: text("1"), sku: text("MUG"), units };
     let allocation = vec![Allocation { warehouse: text("MAIN"), lines: vec![line] }];
@@ -206,7 +235,10 @@ fn picked_and_packed(story: &mut Story) {
     };
     let completed = floor::PickListCompleted { parts: vec![part], ..Default::default() };
     story.add(list, "pick_list.Completed", &completed);
-    story.add("inventory/stock_ledger-MAIN", "stock_ledger.Picked", &picked("o1", 2));
+    let ledger = "inventory/stock_ledger-MAIN";
+    story.add(ledger, "stock_ledger.Picked", &picked("o1", 2));
+    story.add(ledger, "stock_ledger.ShortPicked", &short_picked("o1", 1));
+    story.add(ledger, "stock_ledger.Adjusted", &written_off(1));
     let line = floor::PickedLine { line_id: text("1"), sku: text("MUG"), picked: 2, short: 1 };
     let done = floor::FulfillmentPicked {
         pick_list_id: text("p1"),

@@ -13,7 +13,8 @@ use nexus_verify::Invariant;
 use prost::Message;
 
 use crate::good::{
-    confirmed, created, good, message, posting, received, released, reserved, text, told, update,
+    confirmed, created, good, message, posting, received, released, reserved, short_picked, text,
+    told, update, written_off,
 };
 use crate::story::Story;
 
@@ -252,14 +253,14 @@ async fn goods_that_vanish_from_under_a_promise_are_found() {
     let adjusted = stock::StockLedgerAdjusted {
         sku: text("MUG"),
         bin: text("A-1"),
-        delta: -17,
+        delta: -16,
         reason: text("broken"),
-        postings: vec![posting(Account::Bin, "A-1", -17), posting(Account::Difference, "", 17)],
+        postings: vec![posting(Account::Bin, "A-1", -16), posting(Account::Difference, "", 16)],
         ..Default::default()
     };
     story.add(LEDGER, "stock_ledger.Adjusted", &adjusted);
     let line = story.breaks(Invariant::I18).await;
-    assert!(line.contains("3 of MUG are reserved, 1 lie in bins"), "{line}");
+    assert!(line.contains("2 of MUG are reserved, 1 lie in bins"), "{line}");
 }
 
 #[tokio::test]
@@ -308,6 +309,70 @@ async fn a_reservation_of_an_attempt_that_was_refused_is_found() {
         order::OrderConfirmationRefused { attempt: 1, reason: text("STOCK_SHORT"), lines: vec![] };
     story.add(order, "order.ConfirmationRefused", &refused);
     story.breaks(Invariant::I20).await;
+}
+
+#[tokio::test]
+async fn what_stays_held_when_its_pick_is_over_is_found() {
+    let line = good().without("stock_ledger.ShortPicked").breaks(Invariant::I20).await;
+    assert!(line.contains("o1/1 holds 1 units, but its pick is over"), "{line}");
+
+    let mut story = good();
+    let fewer = |it: &mut stock::StockLedgerShortPicked| it.lines.clear();
+    story.kind("stock_ledger.ShortPicked", 0).change(fewer);
+    story.breaks(Invariant::I20).await;
+}
+
+/// The floor's and the order's side of a fourth order, of which nothing was found.
+fn nothing_found(story: &mut Story) {
+    story.add("order/order-o4", "order.Created", &created("NX-1005"));
+    story.add("order/order-o4", "order.ConfirmationRequested", &asked(1));
+    story.add(LEDGER, "stock_ledger.Reserved", &reserved("o4", 1, 2));
+    story.add("order/order-o4", "order.Confirmed", &confirmed(2));
+    let fulfillment = "fulfillment/fulfillment-f4";
+    let line =
+        floor::OpenedLine { line_id: text("1"), sku: text("MUG"), units: 2, ..Default::default() };
+    let opened = floor::FulfillmentOpened {
+        order_id: text("o4"),
+        warehouse: text("MAIN"),
+        reservation: text("o4/1"),
+        lines: vec![line],
+        ..Default::default()
+    };
+    story.add(fulfillment, "fulfillment.Opened", &opened);
+    let listed = floor::FulfillmentListed { pick_list_id: text("p4"), order_id: text("o4") };
+    story.add(fulfillment, "fulfillment.Listed", &listed);
+    let line = floor::PickedLine { line_id: text("1"), sku: text("MUG"), picked: 0, short: 2 };
+    let picked = floor::FulfillmentPicked {
+        pick_list_id: text("p4"),
+        order_id: text("o4"),
+        lines: vec![line],
+    };
+    story.add(fulfillment, "fulfillment.Picked", &picked);
+    let withdrawn = floor::FulfillmentWithdrawn { order_id: text("o4"), ..Default::default() };
+    story.add(fulfillment, "fulfillment.Withdrawn", &withdrawn);
+}
+
+#[tokio::test]
+async fn an_order_of_which_nothing_was_found_keeps_the_books_whole() {
+    let mut story = good();
+    nothing_found(&mut story);
+    let report = story.verified().await;
+    assert!(report.is_green(), "{report}");
+    let waiting = report.get(Invariant::I20).unwrap().in_flight;
+
+    let mut ending = short_picked("o4", 2);
+    // No bin was chosen for it.
+    ending.given_up.clear();
+    story.add(LEDGER, "stock_ledger.ShortPicked", &ending);
+    story.add(LEDGER, "stock_ledger.Adjusted", &written_off(11));
+    let report = story.verified().await;
+    assert!(report.is_green(), "{report}");
+    let waits = report.get(Invariant::I20).unwrap().in_flight;
+    assert_eq!(waits + 1, waiting, "until the ledger is told, it is under way");
+
+    // What others were promised cannot be written off.
+    story.add(LEDGER, "stock_ledger.Adjusted", &written_off(5));
+    story.breaks(Invariant::I18).await;
 }
 
 #[tokio::test]

@@ -54,6 +54,13 @@ impl StockLedger {
                 self.step(reservation, Step::PickList(pick_list.clone()));
                 lines.iter().for_each(|line| self.pick_up(reservation, line));
             }
+            Event::ShortPicked { reservation, pick_list, lines, given_up, missing, .. } => {
+                self.step(reservation, Step::PickList(pick_list.clone()));
+                given_up.iter().for_each(|line| self.unchoose(reservation, line));
+                lines.iter().for_each(|line| self.unhold(reservation, &line.sku, line.units));
+                missing.iter().for_each(|missing| self.doubt(&missing.at));
+                self.finish_if_idle(reservation);
+            }
             Event::Unpicked { reservation, lines, reference, .. } => {
                 self.step(reservation, Step::PutBack(reference.clone()));
                 lines.iter().for_each(|line| self.put_back(reservation, line));
@@ -120,6 +127,13 @@ impl StockLedger {
             pile.since = now;
         }
         pile.units = pile.units.saturating_add(units);
+        pile.doubtful = false;
+    }
+
+    fn doubt(&mut self, at: &BinUnits) {
+        let shelf = self.shelves.get_mut(&at.sku);
+        let pile = shelf.and_then(|shelf| shelf.piles.get_mut(&Place::of(at)));
+        pile.into_iter().for_each(|pile| pile.doubtful = true);
     }
 
     fn take(&mut self, sku: &Sku, place: &Place, units: u64) {

@@ -86,8 +86,8 @@ impl Tables {
                 Ok(())
             }
             Command::AllocateBins { .. } => Ok(()),
-            Command::Pick { reservation, lines, pick_list, .. } => {
-                self.pick(reservation, lines, pick_list)
+            Command::Pick { reservation, lines, missing, pick_list, .. } => {
+                self.pick(reservation, (lines, missing), pick_list)
             }
             Command::Unpick { reservation, lines, reference, .. } => {
                 self.unpick(reservation, lines, reference)
@@ -152,7 +152,7 @@ impl Tables {
     fn pick(
         &mut self,
         id: &ReservationId,
-        lines: &[BinUnits],
+        (lines, missing): (&[BinUnits], &[Missing]),
         pick_list: &Reference,
     ) -> Result<(), ()> {
         if !self.asked.contains_key(id) {
@@ -174,17 +174,34 @@ impl Tables {
             let promised = held.entry(line.sku.clone()).or_default();
             *promised = promised.checked_sub(units).ok_or(())?;
         }
-        if lines.is_empty() {
+        let rest = held.values().any(|units| *units > 0);
+        if lines.is_empty() && missing.is_empty() && !rest {
             return Ok(());
         }
         self.bins = bins;
-        *self.held_by(id).unwrap() = held;
+        // Nothing more is picked for it: whatever it still held is free.
+        if let Some(held) = self.held_by(id) {
+            held.clear();
+        }
         for line in lines {
             let key = (id.clone(), line.sku.clone(), line.lot.clone());
             *self.picked.entry(key).or_default() += u64::from(line.units);
         }
         self.done.insert(name);
         Ok(())
+    }
+
+    /// Takes over what a pick wrote off: only where units were missing, and none that is promised.
+    fn write_off(&mut self, missing: &[Missing], events: &[Event]) {
+        for event in events {
+            let Event::Adjusted { sku, bin, lot, delta, .. } = event else { continue };
+            let there = |it: &Missing| (&it.at.sku, &it.at.bin, &it.at.lot) == (sku, bin, lot);
+            assert!(missing.iter().any(there) && *delta < 0, "{event:?}");
+            let row = self.bins.entry((sku.clone(), bin.clone(), lot.clone())).or_default();
+            *row = row.checked_add_signed(*delta).unwrap();
+            *self.balance.entry(sku.clone()).or_default() += delta;
+            assert!(self.held(sku) <= self.in_bins(sku), "{event:?} takes what is promised");
+        }
     }
 
     fn unpick(
@@ -317,6 +334,13 @@ fn intake() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn missing() -> impl Strategy<Value = Vec<Missing>> {
+    let lines = prop_oneof![2 => Just(vec![]), 1 => bin_lines(3)];
+    lines.prop_map(|lines: Vec<BinUnits>| {
+        lines.into_iter().map(|at| Missing { at, reason: "empty".into() }).collect()
+    })
+}
+
 fn outgoing() -> impl Strategy<Value = Command> {
     let name = || (0..4_u32).prop_map(|n| Reference::from(format!("N{n}")));
     let reservation = || one_of(&NAMES).prop_map(ReservationId::from);
@@ -331,9 +355,11 @@ fn outgoing() -> impl Strategy<Value = Command> {
         4 => (several, name()).prop_map(|(reservations, pick_list)| Command::AllocateBins {
             reservations, pick_list, walk: walk(),
         }),
-        4 => (reservation(), bin_lines(3), name()).prop_map(|(reservation, lines, pick_list)| {
-            Command::Pick { reservation, lines, pick_list, walk: walk() }
-        }),
+        4 => (reservation(), bin_lines(3), missing(), name()).prop_map(
+            |(reservation, lines, missing, pick_list)| {
+                Command::Pick { reservation, lines, missing, pick_list, walk: walk() }
+            }
+        ),
         1 => (reservation(), bin_lines(2), name()).prop_map(|(reservation, lines, reference)| {
             Command::Unpick { reservation, lines, reason: "cancelled".into(), reference }
         }),
@@ -416,7 +442,15 @@ proptest! {
             let decided = ledger.decide(command);
             let expected = tables.carry_out(command);
             prop_assert_eq!(decided.is_ok(), expected.is_ok(), "{:?}: {:?}", command, decided);
-            ledger = evolved(ledger, &decided.unwrap_or_default());
+            let events = decided.unwrap_or_default();
+            ledger = evolved(ledger, &events);
+            if let Command::Pick { missing, .. } = command && !events.is_empty() {
+                tables.write_off(missing, &events);
+                for Missing { at, .. } in missing {
+                    let free = ledger.pile(&at.sku, &Place::of(at)).free();
+                    prop_assert_eq!(free.min(ledger.available(&at.sku)), 0, "{:?}", at);
+                }
+            }
             agree(&ledger, &tables);
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::rebalance::Rebalance;
-use super::{Event, Line, LotUnits, Place, Refusal, Reservation, Step, StockLedger};
+use super::{Event, Line, LotUnits, Missing, Place, Refusal, Reservation, Step, StockLedger};
 use crate::domain::warehouse::Walk;
 use crate::domain::{BinUnits, Lot, Reference, ReservationId, Sku, SkuUnits};
 
@@ -14,7 +14,7 @@ impl StockLedger {
     pub(super) fn pick(
         &self,
         reservation: &ReservationId,
-        lines: &[BinUnits],
+        (lines, missing): (&[BinUnits], &[Missing]),
         pick_list: &Reference,
         walk: &Walk,
     ) -> Decision {
@@ -52,6 +52,8 @@ impl StockLedger {
                 pick_list: pick_list.clone(),
             });
         }
+        let rest = self.give_back_rest(reservation, missing, pick_list, &events);
+        events.extend(rest);
         Ok(events)
     }
 

@@ -64,7 +64,7 @@ pub fn postings(event: &Event) -> Vec<Posting> {
             book.push(leg(Account::Bin, to, lot, sku, i64::from(*units)));
         }
         Event::Reserved { lines, .. } => promise(&mut book, lines, 1),
-        Event::Released { lines, given_up, .. } => {
+        Event::Released { lines, given_up, .. } | Event::ShortPicked { lines, given_up, .. } => {
             promise(&mut book, lines, -1);
             choose(&mut book, given_up, -1);
         }

@@ -120,15 +120,16 @@ pub(super) fn at(sku: &Sku, place: &Place, units: u32) -> BinUnits {
     BinUnits { sku: sku.clone(), bin: place.bin.clone(), lot: place.lot.clone(), units }
 }
 
-/// The piles of `piles` in walking order; of two at one step of the walk the older first.
+/// The piles of `piles` in walking order, doubtful ones at the end; of two at one step of the walk
+/// the older first.
 pub(super) fn walked<'a>(
     piles: impl Iterator<Item = (&'a Place, &'a Pile)>,
     walk: &Walk,
 ) -> Vec<&'a Place> {
-    let mut places: Vec<_> =
-        piles.map(|(place, pile)| (walk.sequence(&place.bin), pile.since, place)).collect();
+    let key = |pile: &Pile, place: &Place| (pile.doubtful, walk.sequence(&place.bin), pile.since);
+    let mut places: Vec<_> = piles.map(|(place, pile)| (key(pile, place), place)).collect();
     places.sort();
-    places.into_iter().map(|(_, _, place)| place).collect()
+    places.into_iter().map(|(_, place)| place).collect()
 }
 
 /// The units that one command may still choose, SKU by SKU in walking order. Each SKU is sorted

@@ -53,8 +53,44 @@ fn reallocated(name: &str, given_up: &[BinUnits], taken: &[BinUnits]) -> Event {
 }
 
 fn pick(name: &str, list: &str, lines: &[BinUnits]) -> Command {
+    pick_missing(name, list, lines, &[])
+}
+
+fn pick_missing(name: &str, list: &str, lines: &[BinUnits], missing: &[BinUnits]) -> Command {
     let (reservation, pick_list) = (name.into(), list.into());
-    Command::Pick { reservation, lines: lines.to_vec(), pick_list, walk: walk() }
+    let (lines, missing) = (lines.to_vec(), not_found(missing));
+    Command::Pick { reservation, lines, missing, pick_list, walk: walk() }
+}
+
+fn not_found(lines: &[BinUnits]) -> Vec<Missing> {
+    lines.iter().map(|at| Missing { at: at.clone(), reason: "empty".into() }).collect()
+}
+
+fn short_picked(
+    name: &str,
+    list: &str,
+    lines: &[SkuUnits],
+    given_up: &[BinUnits],
+    missing: &[BinUnits],
+) -> Event {
+    Event::ShortPicked {
+        reservation: name.into(),
+        order: "ali".into(),
+        pick_list: list.into(),
+        lines: lines.to_vec(),
+        given_up: given_up.to_vec(),
+        missing: not_found(missing),
+    }
+}
+
+fn written_off(sku: &str, bin: &str, delta: i64) -> Event {
+    Event::Adjusted {
+        sku: sku.into(),
+        bin: bin.into(),
+        lot: Lot::default(),
+        delta,
+        reason: "found short: empty".into(),
+    }
 }
 
 fn picked(name: &str, list: &str, lines: &[BinUnits]) -> Event {
@@ -213,18 +249,78 @@ fn at_one_step_of_the_walk_the_older_pile_goes_first() {
 }
 
 #[test]
-fn what_a_short_pick_leaves_stays_held_and_can_be_picked_with_another_list() {
+fn what_a_pick_leaves_is_given_back_and_not_picked_with_another_list() {
     given::<StockLedger>([
         received(&[at("MUG", "A", 5)]),
         reserved("ali/1", &[of("MUG", 5)]),
         allocated("ali/1", &[at("MUG", "A", 5)]),
     ])
     .when(&pick("ali/1", "P1", &[at("MUG", "A", 3)]))
-    .then([picked("ali/1", "P1", &[at("MUG", "A", 3)])])
+    .then([
+        picked("ali/1", "P1", &[at("MUG", "A", 3)]),
+        short_picked("ali/1", "P1", &[of("MUG", 2)], &[at("MUG", "A", 2)], &[]),
+    ])
     .when(&pick("ali/1", "P1", &[at("MUG", "A", 2)]))
     .then_no_news()
     .when(&pick("ali/1", "P2", &[at("MUG", "A", 3)]))
-    .then_refused(Refusal::NotHeld { sku: "MUG".into(), asked: 3, held: 2 });
+    .then_refused(Refusal::NotHeld { sku: "MUG".into(), asked: 3, held: 0 });
+}
+
+#[test]
+fn what_was_missing_is_written_off_but_for_what_others_chose_there() {
+    let (one, two) = ([at("MUG", "A", 1)], [at("MUG", "A", 2)]);
+    given::<StockLedger>([
+        received(&[at("MUG", "A", 5)]),
+        reserved("ali/1", &[of("MUG", 3)]),
+        reserved("mona/1", &[of("MUG", 2)]),
+        allocated("ali/1", &[at("MUG", "A", 3)]),
+        allocated("mona/1", &two),
+    ])
+    .when(&pick_missing("ali/1", "P1", &one, &two))
+    .then([
+        picked("ali/1", "P1", &one),
+        short_picked("ali/1", "P1", &[of("MUG", 2)], &two, &two),
+        written_off("MUG", "A", -2),
+    ])
+    .when(&pick_missing("ali/1", "P1", &one, &two))
+    .then_no_news()
+    .when(&pick_missing("mona/1", "P1", &one, &one))
+    .then([
+        picked("mona/1", "P1", &one),
+        short_picked("mona/1", "P1", &[of("MUG", 1)], &one, &one),
+        written_off("MUG", "A", -1),
+    ])
+    .when(&reserve("zein/1", &[of("MUG", 1)]))
+    .then_refused(Refusal::Short {
+        shortages: vec![Shortage { sku: "MUG".into(), asked: 1, available: 0 }],
+    });
+}
+
+#[test]
+fn where_nothing_was_found_is_chosen_last_until_units_are_put_there() {
+    let two = [at("MUG", "A", 2)];
+    let history = [
+        received(&[at("MUG", "A", 4), at("MUG", "B", 1)]),
+        reserved("ali/1", &[of("MUG", 2)]),
+        reserved("mona/1", &[of("MUG", 3)]),
+        allocated("ali/1", &two),
+    ];
+    let nothing = [
+        short_picked("ali/1", "P1", &[of("MUG", 2)], &two, &two),
+        // The other two are promised: whoever is sent for them looks again.
+        written_off("MUG", "A", -2),
+    ];
+    given::<StockLedger>(history.clone())
+        .when(&pick_missing("ali/1", "P1", &[], &two))
+        .then(nothing.clone())
+        .when(&pick_missing("ali/1", "P1", &[], &two))
+        .then_no_news()
+        .when(&allocate(&["mona/1"]))
+        .then([allocated("mona/1", &[at("MUG", "B", 1), at("MUG", "A", 2)])]);
+    let filled = Event::Received { receipt: "D2".into(), lines: vec![at("MUG", "A", 1)] };
+    given::<StockLedger>(history.into_iter().chain(nothing).chain([filled]))
+        .when(&allocate(&["mona/1"]))
+        .then([allocated("mona/1", &[at("MUG", "A", 3)])]);
 }
 
 #[test]
@@ -241,6 +337,7 @@ fn a_pick_from_a_bin_chosen_for_somebody_else_moves_that_choice() {
         reallocated("ali/1", &[at("MUG", "A", 1)], &[at("MUG", "B", 1)]),
         reallocated("mona/1", &[at("MUG", "B", 1)], &[at("MUG", "A", 1)]),
         picked("ali/1", "P1", &[at("MUG", "B", 1)]),
+        short_picked("ali/1", "P1", &[of("MUG", 1)], &[at("MUG", "A", 1)], &[]),
     ])
     .when(&pick("mona/1", "P1", &[at("MUG", "B", 2)]))
     .then_refused(Refusal::BinShort {

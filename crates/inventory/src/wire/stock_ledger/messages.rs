@@ -5,7 +5,7 @@ use nexus_proto::common::v1 as common;
 use nexus_proto::inventory::v1 as proto;
 
 use super::stored;
-use crate::domain::stock_ledger::{Account, Event, LotUnits, Posting, postings};
+use crate::domain::stock_ledger::{Account, Event, LotUnits, Missing, Posting, postings};
 use crate::domain::{Bin, BinUnits, Lot, OrderId, Reference, ReservationId, Sku, SkuUnits};
 
 /// An event as stored.
@@ -50,6 +50,11 @@ pub(super) fn payload(event: &Event) -> Payload {
         Event::Picked { reservation, order, lines, pick_list } => {
             let whose = (reservation, order);
             stored("stock_ledger.Picked", &picked(whose, lines, pick_list, book()))
+        }
+        Event::ShortPicked { reservation, order, pick_list, lines, given_up, missing } => {
+            let whose = (reservation, order);
+            let message = short_picked(whose, pick_list, (lines, given_up), missing);
+            stored("stock_ledger.ShortPicked", &message)
         }
         Event::Unpicked { reservation, order, lines, reason, reference } => {
             let whose = (reservation, order);
@@ -163,6 +168,26 @@ fn picked(
     }
 }
 
+fn short_picked(
+    (reservation, order): Whose<'_>,
+    pick_list: &Reference,
+    (lines, given_up): (&[SkuUnits], &[BinUnits]),
+    missing: &[Missing],
+) -> proto::StockLedgerShortPicked {
+    let fact = |missing: &Missing| proto::MissingFact {
+        at: Some(bin_fact(&missing.at)),
+        reason: missing.reason.clone(),
+    };
+    proto::StockLedgerShortPicked {
+        reservation: reservation.to_string(),
+        order_id: order.to_string(),
+        pick_list_id: pick_list.to_string(),
+        lines: sku_facts(lines),
+        given_up: bin_facts(given_up),
+        missing: missing.iter().map(fact).collect(),
+    }
+}
+
 fn unpicked(
     (reservation, order): Whose<'_>,
     lines: &[BinUnits],
@@ -232,13 +257,16 @@ fn broken(
 }
 
 fn bin_facts(lines: &[BinUnits]) -> Vec<proto::BinUnitsFact> {
-    let fact = |line: &BinUnits| proto::BinUnitsFact {
+    lines.iter().map(bin_fact).collect()
+}
+
+fn bin_fact(line: &BinUnits) -> proto::BinUnitsFact {
+    proto::BinUnitsFact {
         sku: line.sku.to_string(),
         bin: line.bin.to_string(),
         lot: line.lot.to_string(),
         units: line.units,
-    };
-    lines.iter().map(fact).collect()
+    }
 }
 
 fn sku_facts(lines: &[SkuUnits]) -> Vec<common::SkuUnits> {
