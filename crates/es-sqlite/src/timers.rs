@@ -74,6 +74,27 @@ impl Timers for SqliteTimers {
         Ok(())
     }
 
+    async fn settle(&self, fired: &Timer, next: Option<i64>) -> Result<(), PortError> {
+        let settled = match next {
+            Some(due_at_ms) => sqlx::query(
+                "UPDATE timers SET due_at_ms = ?4 WHERE process = ?1 AND key = ?2 \
+                 AND due_at_ms = ?3",
+            )
+            .bind(&fired.process)
+            .bind(&fired.key)
+            .bind(fired.due_at_ms)
+            .bind(due_at_ms),
+            None => {
+                sqlx::query("DELETE FROM timers WHERE process = ?1 AND key = ?2 AND due_at_ms = ?3")
+                    .bind(&fired.process)
+                    .bind(&fired.key)
+                    .bind(fired.due_at_ms)
+            }
+        };
+        settled.execute(&self.work).await.map_err(failed("timers"))?;
+        Ok(())
+    }
+
     async fn due(&self, process: &str, now_ms: i64, max: usize) -> Result<Vec<Timer>, PortError> {
         let due: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(
             "SELECT key, due_at_ms, payload FROM timers

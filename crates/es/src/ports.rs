@@ -69,8 +69,11 @@ pub trait Timers: Send + Sync + 'static {
     async fn set(&self, timer: Timer) -> Result<(), PortError>;
     /// Cancels it; a timer that is not there is no error.
     async fn cancel(&self, process: &str, key: &str) -> Result<(), PortError>;
+    /// Ends `fired`, or sets it to `next`, unless it was set to another time or cancelled since:
+    /// what was asked for while it was dealt with stands.
+    async fn settle(&self, fired: &Timer, next: Option<i64>) -> Result<(), PortError>;
     /// The timers of `process` that are due at `now_ms`, oldest first, at most `max`. A timer stays
-    /// due until it is cancelled or replaced, so that a crash while handling it fires it again.
+    /// due until it is settled, cancelled or replaced, so that a crash while handling it fires it again.
     async fn due(&self, process: &str, now_ms: i64, max: usize) -> Result<Vec<Timer>, PortError>;
     /// When the next timer of `process` is due.
     async fn next_due(&self, process: &str) -> Result<Option<i64>, PortError>;

@@ -4,4 +4,7 @@ mod log;
 mod ports;
 
 pub use log::{LogFault, broken_log};
-pub use ports::{broken_blobs, broken_checkpoints, broken_key_store, broken_leases, broken_timers};
+pub use ports::{
+    broken_blobs, broken_checkpoints, broken_key_store, broken_leases, broken_timers,
+    careless_timers,
+};

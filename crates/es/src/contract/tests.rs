@@ -2,7 +2,7 @@
 
 use super::fakes::{
     LogFault, broken_blobs, broken_checkpoints, broken_key_store, broken_leases, broken_log,
-    broken_timers,
+    broken_timers, careless_timers,
 };
 use super::*;
 use crate::memory::{
@@ -94,6 +94,8 @@ async fn every_other_broken_port_is_caught_under_the_promise_it_breaks() {
     assert_eq!(names(&broken), ["the last saved position is loaded"]);
     let broken = timers(async || broken_timers()).await;
     assert!(names(&broken).contains(&"a timer stays due until it is cancelled or replaced"));
+    let broken = timers(async || careless_timers()).await;
+    assert_eq!(names(&broken), ["a timer that was set anew is not settled"]);
     let broken = key_store(async || broken_key_store()).await;
     assert_eq!(names(&broken), ["a deleted key gets no successor"]);
     let broken = blobs(async || broken_blobs()).await;

@@ -13,6 +13,8 @@ pub(super) const PROMISES: &[Promise<dyn Timers>] = &[
     ("a timer stays due until it is cancelled or replaced", |rig| stays_due(rig).boxed()),
     ("a process and key have one timer", |rig| setting_again_replaces(rig).boxed()),
     ("a cancelled timer is gone", |rig| a_cancelled_timer_is_gone(rig).boxed()),
+    ("a settled timer is gone, or due at its next time", |rig| settling_ends_or_moves(rig).boxed()),
+    ("a timer that was set anew is not settled", |rig| what_was_set_anew_stands(rig).boxed()),
     ("due timers come oldest first, at most as many as asked", |rig| oldest_first(rig).boxed()),
     ("processes are apart", |rig| processes_are_apart(rig).boxed()),
     ("the next due time is that of the first timer", |rig| the_next_one_is_known(rig).boxed()),
@@ -85,6 +87,37 @@ async fn a_cancelled_timer_is_gone(rig: &Rig<dyn Timers>) -> Seen {
     cancel(&rig.port, "confirm", "ali").await?;
     due(&rig.port, NOON, 10, &[&mona]).await?;
     due(&(rig.reopen)().await, NOON, 10, &[&mona]).await
+}
+
+async fn settle(port: &Arc<dyn Timers>, fired: &Timer, next: Option<i64>) -> Seen {
+    port.settle(fired, next).await.map_err(failed("settle a timer"))
+}
+
+async fn settling_ends_or_moves(rig: &Rig<dyn Timers>) -> Seen {
+    let (ali, mona) = (timer("confirm", "ali", NOON), timer("confirm", "mona", NOON));
+    set(&rig.port, &ali).await?;
+    set(&rig.port, &mona).await?;
+    set(&rig.port, &timer("cancel", "mona", NOON)).await?;
+    settle(&rig.port, &ali, None).await?;
+    settle(&rig.port, &mona, Some(NOON + 2)).await?;
+    let moved = Timer { due_at_ms: NOON + 2, ..mona };
+    due(&rig.port, NOON + 1, 10, &[]).await?;
+    due(&rig.port, NOON + 2, 10, &[&moved]).await?;
+    due(&(rig.reopen)().await, NOON + 2, 10, &[&moved]).await
+}
+
+async fn what_was_set_anew_stands(rig: &Rig<dyn Timers>) -> Seen {
+    let fired = timer("confirm", "ali", NOON);
+    settle(&rig.port, &fired, Some(NOON + 1)).await?;
+    next_due(&rig.port, None).await?;
+    for next in [None, Some(NOON + 1)] {
+        let later = timer("confirm", "ali", NOON + 9);
+        set(&rig.port, &fired).await?;
+        set(&rig.port, &later).await?;
+        settle(&rig.port, &fired, next).await?;
+        due(&rig.port, NOON + 9, 10, &[&later]).await?;
+    }
+    Ok(())
 }
 
 async fn oldest_first(rig: &Rig<dyn Timers>) -> Seen {

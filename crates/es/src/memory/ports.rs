@@ -104,6 +104,20 @@ impl Timers for MemoryTimers {
         Ok(())
     }
 
+    async fn settle(&self, fired: &Timer, next: Option<i64>) -> Result<(), PortError> {
+        let mut set = lock(&self.set);
+        let name = (fired.process.clone(), fired.key.clone());
+        if let Some(timer) = set.get_mut(&name)
+            && timer.due_at_ms == fired.due_at_ms
+        {
+            match next {
+                Some(due_at_ms) => timer.due_at_ms = due_at_ms,
+                None => drop(set.remove(&name)),
+            }
+        }
+        Ok(())
+    }
+
     async fn due(&self, process: &str, now_ms: i64, max: usize) -> Result<Vec<Timer>, PortError> {
         let set = lock(&self.set);
         let mut due: Vec<_> = set

@@ -71,6 +71,40 @@ pub fn broken_timers() -> Rig<dyn Timers> {
 
 struct ToldOnce(MemoryTimers);
 
+/// Timers that settle whatever stands under the fired one's key.
+#[must_use]
+pub fn careless_timers() -> Rig<dyn Timers> {
+    Rig::<dyn Timers>::without_store(Arc::new(SettlesAll(MemoryTimers::default())))
+}
+
+struct SettlesAll(MemoryTimers);
+
+#[async_trait]
+impl Timers for SettlesAll {
+    async fn set(&self, timer: Timer) -> Result<(), PortError> {
+        self.0.set(timer).await
+    }
+
+    async fn cancel(&self, process: &str, key: &str) -> Result<(), PortError> {
+        self.0.cancel(process, key).await
+    }
+
+    async fn settle(&self, fired: &Timer, next: Option<i64>) -> Result<(), PortError> {
+        match next {
+            Some(due_at_ms) => self.0.set(Timer { due_at_ms, ..fired.clone() }).await,
+            None => self.0.cancel(&fired.process, &fired.key).await,
+        }
+    }
+
+    async fn due(&self, process: &str, now_ms: i64, max: usize) -> Result<Vec<Timer>, PortError> {
+        self.0.due(process, now_ms, max).await
+    }
+
+    async fn next_due(&self, process: &str) -> Result<Option<i64>, PortError> {
+        self.0.next_due(process).await
+    }
+}
+
 #[async_trait]
 impl Timers for ToldOnce {
     async fn set(&self, timer: Timer) -> Result<(), PortError> {
@@ -79,6 +113,10 @@ impl Timers for ToldOnce {
 
     async fn cancel(&self, process: &str, key: &str) -> Result<(), PortError> {
         self.0.cancel(process, key).await
+    }
+
+    async fn settle(&self, fired: &Timer, next: Option<i64>) -> Result<(), PortError> {
+        self.0.settle(fired, next).await
     }
 
     async fn due(&self, process: &str, now_ms: i64, max: usize) -> Result<Vec<Timer>, PortError> {
