@@ -5,8 +5,10 @@
 //! What is still to do follows from the logs: a lost checkpoint only asks again, and every target
 //! treats a repeat as no news, because commands carry ids derived from the event and the action.
 
+mod blocked;
 mod lanes;
 mod runner;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! Work that was set aside: what a process gave up on, waits for a person.
 //! *Invariant:* parked work blocks only its own key, and ends by a retry that worked or by a skip
-//! with a reason; all of it is events.
+//! with a reason; all of it is events. What was skipped is never done again.
 
 use async_trait::async_trait;
 use nexus_proto::work::v1 as proto;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
 use crate::commit::Payload;
 use crate::decider::Decider;
@@ -13,12 +13,14 @@ use crate::handle::{Aggregate, BadEvent};
 use crate::heard::Heard;
 use crate::views::{Changes, View, ViewError};
 
-/// The table that [`ParkedView`] keeps; part of every service's view schema.
+/// The table that [`ParkedView`] keeps; part of every service's view schema. Skipped work stays in
+/// it: its event is met again when a log is read again, and must still be let be.
 pub const SCHEMA: &str = "
 CREATE TABLE parked (id TEXT PRIMARY KEY, process TEXT NOT NULL, work_key TEXT NOT NULL,
     source TEXT NOT NULL, position BIGINT NOT NULL, event_index BIGINT NOT NULL,
     event_type TEXT NOT NULL, event_id TEXT NOT NULL, story TEXT NOT NULL, cause TEXT NOT NULL,
-    attempts BIGINT NOT NULL, parked_at_ms BIGINT NOT NULL, retries BIGINT NOT NULL);
+    attempts BIGINT NOT NULL, parked_at_ms BIGINT NOT NULL, retries BIGINT NOT NULL,
+    skipped_at_ms BIGINT NOT NULL);
 ";
 
 /// What is asked of a piece of work.
@@ -66,7 +68,28 @@ pub enum Refusal {
 /// One event that one process could not deal with.
 #[derive(Default)]
 pub struct WorkItem {
-    open: bool,
+    parked: Option<proto::WorkParked>,
+    standing: Standing,
+}
+
+/// Whether work still waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It never was set aside, or a retry worked.
+    #[default]
+    Done,
+    /// It waits.
+    Open,
+    /// Somebody let it be, for good.
+    Skipped,
+}
+
+impl WorkItem {
+    /// What was set aside, as it was told last, and whether it still waits.
+    #[must_use]
+    pub fn account(&self) -> Option<(&proto::WorkParked, Standing)> {
+        self.parked.as_ref().map(|parked| (parked, self.standing))
+    }
 }
 
 impl Decider for WorkItem {
@@ -77,10 +100,14 @@ impl Decider for WorkItem {
 
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
         match command {
+            // A runner that did not hear of the skip yet.
+            Command::Park(_) if self.standing == Standing::Skipped => Ok(vec![]),
+            // That it waits says less than why it was given up.
+            Command::Park(parked) if parked.attempts == 0 && self.is_open() => Ok(vec![]),
             // A failed retry parks again: the newest cause and count are news.
             Command::Park(parked) => Ok(vec![Event::Parked(parked.clone())]),
-            Command::Resolve if !self.open => Ok(vec![]),
-            _ if !self.open => Err(Refusal::NotParked),
+            Command::Resolve if !self.is_open() => Ok(vec![]),
+            _ if !self.is_open() => Err(Refusal::NotParked),
             Command::Retry => Ok(vec![Event::Retried]),
             Command::Skip { reason } if reason.trim().is_empty() => Err(Refusal::NoReason),
             Command::Skip { reason } => Ok(vec![Event::Skipped { reason: reason.clone() }]),
@@ -90,9 +117,19 @@ impl Decider for WorkItem {
 
     fn evolve(self, event: &Event) -> Self {
         match event {
-            Event::Parked(_) | Event::Retried => Self { open: true },
-            Event::Skipped { .. } | Event::Resolved => Self { open: false },
+            Event::Parked(parked) => {
+                Self { parked: Some(parked.clone()), standing: Standing::Open }
+            }
+            Event::Retried => Self { standing: Standing::Open, ..self },
+            Event::Skipped { .. } => Self { standing: Standing::Skipped, ..self },
+            Event::Resolved => Self { standing: Standing::Done, ..self },
         }
+    }
+}
+
+impl WorkItem {
+    fn is_open(&self) -> bool {
+        self.standing == Standing::Open
     }
 }
 
@@ -163,6 +200,8 @@ pub struct Parked {
     pub attempts: u32,
     /// When it was set aside, unix milliseconds.
     pub parked_at_ms: i64,
+    /// Retries asked for since it was set aside: above zero, one is under way.
+    pub retries: u32,
 }
 
 /// The list of parked work of one service.
@@ -208,7 +247,14 @@ impl View for ParkedView {
                         .execute(&mut *tx)
                         .await?;
                 }
-                Event::Skipped { .. } | Event::Resolved => {
+                Event::Skipped { .. } => {
+                    sqlx::query("UPDATE parked SET skipped_at_ms = $2 WHERE id = $1")
+                        .bind(id.to_owned())
+                        .bind(heard.cause.occurred_at_ms.max(1))
+                        .execute(&mut *tx)
+                        .await?;
+                }
+                Event::Resolved => {
                     sqlx::query("DELETE FROM parked WHERE id = $1")
                         .bind(id.to_owned())
                         .execute(&mut *tx)
@@ -229,10 +275,10 @@ async fn insert(
 ) -> Result<(), ViewError> {
     sqlx::query(
         "INSERT INTO parked (id, process, work_key, source, position, event_index, event_type, \
-         event_id, story, cause, attempts, parked_at_ms, retries) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0) \
+         event_id, story, cause, attempts, parked_at_ms, retries, skipped_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0) \
          ON CONFLICT (id) DO UPDATE SET cause = excluded.cause, attempts = excluded.attempts, \
-         parked_at_ms = excluded.parked_at_ms",
+         parked_at_ms = excluded.parked_at_ms, retries = 0, skipped_at_ms = 0",
     )
     .bind(id.to_owned())
     .bind(parked.process)
@@ -256,14 +302,25 @@ async fn insert(
 /// # Errors
 /// What the database answers.
 pub async fn list(pool: &AnyPool, process: Option<&str>) -> Result<Vec<Parked>, sqlx::Error> {
-    let rows = sqlx::query(
+    rows(pool, "skipped_at_ms = 0 AND ($1 = '' OR process = $1)", process.unwrap_or_default()).await
+}
+
+/// The work of one process that was let be.
+pub(crate) async fn skipped(pool: &AnyPool, process: &str) -> Result<Vec<Parked>, sqlx::Error> {
+    rows(pool, "skipped_at_ms <> 0 AND process = $1", process).await
+}
+
+async fn rows(
+    pool: &AnyPool,
+    which: &'static str,
+    process: &str,
+) -> Result<Vec<Parked>, sqlx::Error> {
+    let query = format!(
         "SELECT id, process, work_key, source, position, event_index, event_type, event_id, \
-         story, cause, attempts, parked_at_ms FROM parked WHERE $1 = '' OR process = $1 \
-         ORDER BY source, position, event_index",
-    )
-    .bind(process.unwrap_or_default().to_owned())
-    .fetch_all(pool)
-    .await?;
+         story, cause, attempts, parked_at_ms, retries FROM parked WHERE {which} \
+         ORDER BY source, position, event_index"
+    );
+    let rows = sqlx::query(AssertSqlSafe(query)).bind(process.to_owned()).fetch_all(pool).await?;
     rows.iter()
         .map(|row| {
             Ok(Parked {
@@ -279,7 +336,41 @@ pub async fn list(pool: &AnyPool, process: Option<&str>) -> Result<Vec<Parked>, 
                 cause: row.try_get(9)?,
                 attempts: u32::try_from(row.try_get::<i64, _>(10)?).unwrap_or_default(),
                 parked_at_ms: row.try_get(11)?,
+                retries: u32::try_from(row.try_get::<i64, _>(12)?).unwrap_or_default(),
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::given;
+
+    fn parked(attempts: u32) -> proto::WorkParked {
+        proto::WorkParked { attempts, ..proto::WorkParked::default() }
+    }
+
+    fn skipped() -> Event {
+        Event::Skipped { reason: "done by hand".to_owned() }
+    }
+
+    #[test]
+    fn a_failed_retry_is_news_and_waiting_behind_another_is_not() {
+        given::<WorkItem>([Event::Parked(parked(3))])
+            .when(&Command::Park(parked(4)))
+            .then([Event::Parked(parked(4))]);
+        given::<WorkItem>([Event::Parked(parked(3))])
+            .when(&Command::Park(parked(0)))
+            .then_no_news();
+        given::<WorkItem>([]).when(&Command::Park(parked(0))).then([Event::Parked(parked(0))]);
+    }
+
+    #[test]
+    fn what_was_skipped_is_not_parked_again() {
+        let history = || [Event::Parked(parked(3)), Event::Retried, skipped()];
+        given::<WorkItem>(history()).when(&Command::Park(parked(6))).then_no_news();
+        given::<WorkItem>(history()).when(&Command::Resolve).then_no_news();
+        given::<WorkItem>(history()).when(&Command::Retry).then_refused(Refusal::NotParked);
+    }
 }

@@ -11,10 +11,30 @@ use crate::ports::Timer;
 pub(super) enum Job {
     /// An event was heard.
     Event(Box<Heard>),
+    /// An event was heard whose key cannot be told, and why; its lane is that of its aggregate.
+    Unkeyed(Box<Heard>, String),
     /// A parked event is tried again; the parked work's id.
     Retry(String, Box<Heard>),
     /// A timer is due.
     Timer(Timer),
+}
+
+impl Job {
+    /// The event that it is about; none for a timer.
+    pub(super) fn heard(&self) -> Option<&Heard> {
+        match self {
+            Self::Event(heard) | Self::Unkeyed(heard, _) | Self::Retry(_, heard) => Some(heard),
+            Self::Timer(_) => None,
+        }
+    }
+
+    /// The event that the checkpoint must not pass before this is done.
+    fn news(&self) -> Option<&Heard> {
+        match self {
+            Self::Event(heard) | Self::Unkeyed(heard, _) => Some(heard),
+            Self::Retry(..) | Self::Timer(_) => None,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -42,7 +62,7 @@ impl Lanes {
 
     /// Puts a job into its lane; answers it back when the lane is free and it can start now.
     pub(super) fn push(&mut self, key: &str, job: Job) -> Option<Job> {
-        if let Job::Event(heard) = &job {
+        if let Some(heard) = job.news() {
             let open = self.open.entry(heard.service().to_owned()).or_default();
             open.insert((heard.position, heard.index));
         }
@@ -59,7 +79,7 @@ impl Lanes {
     /// Notes that `job` is done or parked; answers the next one of its lane.
     pub(super) fn done(&mut self, key: &str, job: &Job) -> Option<Job> {
         self.waiting = self.waiting.saturating_sub(1);
-        if let Job::Event(heard) = job
+        if let Some(heard) = job.news()
             && let Some(open) = self.open.get_mut(heard.service())
         {
             open.remove(&(heard.position, heard.index));

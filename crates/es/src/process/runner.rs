@@ -1,27 +1,30 @@
 //! Runs one process: takes its lease, follows its logs, works its lanes, keeps its checkpoint.
+//! *Invariant:* a term that ends, however it ends, leaves nothing running and is begun again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, warn};
+use tracing::{error, info, warn};
 
+use super::blocked::{Blocked, place_of};
 use super::lanes::{Job, Lanes};
-use super::{Ground, Process, Trouble};
+use super::worker::{Worker, work_id};
+use super::{Ground, Process};
+use crate::Decider;
 use crate::clock::now_ms;
 use crate::commit::Stored;
 use crate::handle::{Aggregate, Handler};
-use crate::heard::Heard;
-use crate::ids::{Position, derived_id, new_id};
+use crate::heard::{Heard, Positions};
+use crate::ids::{Position, new_id};
 use crate::log::LogError;
-use crate::ports::Timer;
 use crate::tasks::panic_text;
-use crate::work::{self, Command, WorkItem};
-use crate::{Actor, Cause, Decider};
+use crate::work::{self, Standing, WorkItem};
 
 const LEASE: Duration = Duration::from_secs(5);
 const RENEW: Duration = Duration::from_millis(1500);
@@ -31,6 +34,12 @@ const READ_BATCH: usize = 256;
 /// Beyond so many open jobs no more is read.
 const MAX_OPEN: usize = 4096;
 const RESTART: Duration = Duration::from_millis(500);
+/// How long the log may take to answer a parked event.
+const READ_EVENT: Duration = Duration::from_secs(2);
+/// How long the views may take to list what is parked.
+const VIEWS: Duration = Duration::from_secs(600);
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Starts a process. It runs until the ground's tasks are shut down; only while it has its lease.
 pub fn start(process: Arc<dyn Process>, ground: Ground) {
@@ -41,13 +50,7 @@ pub fn start(process: Arc<dyn Process>, ground: Ground) {
         let name = process.name();
         loop {
             match ground.leases.acquire(name, &owner, LEASE).await {
-                Ok(Some(_)) => {
-                    let term = stop.child_token();
-                    if let Err(error) = run(&process, &ground, &owner, term.clone()).await {
-                        warn!(process = name, "process {name} begins again: {error}");
-                    }
-                    term.cancel();
-                }
+                Ok(Some(_)) => term(&process, &ground, &owner, stop.child_token()).await,
                 Ok(None) => {}
                 Err(error) => warn!(process = name, "no lease for process {name}: {error}"),
             }
@@ -62,12 +65,27 @@ pub fn start(process: Arc<dyn Process>, ground: Ground) {
     });
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// One term, from a lease to its end; says why it ended.
+async fn term(process: &Arc<dyn Process>, ground: &Ground, owner: &str, term: CancellationToken) {
+    let name = process.name();
+    let running = Box::pin(run(process, ground, owner, term.clone()));
+    let ended = AssertUnwindSafe(running).catch_unwind().await;
+    term.cancel();
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(process = name, "process {name} begins again: {error}"),
+        Err(panic) => {
+            let why = panic_text(&*panic);
+            error!(process = name, "process {name} panicked and begins again: {why}");
+        }
+    }
+}
 
-/// Ended jobs: lane, job, and whether the key is blocked from now on.
+/// Ended jobs: lane, job, whether it was only parked behind another, and whether it is parked.
 struct Ended {
     key: String,
     job: Job,
+    behind: bool,
     parked: bool,
 }
 
@@ -75,11 +93,13 @@ struct Runner<'a> {
     process: &'a Arc<dyn Process>,
     ground: &'a Ground,
     lanes: Lanes,
-    /// Blocked keys: their parked events in order, by place, with the work's id.
-    blocked: HashMap<String, BTreeMap<(String, Position, u32), String>>,
-    permits: Arc<Semaphore>,
+    blocked: Blocked,
+    /// Decisions about parked work up to here are in `blocked` already.
+    decided: Position,
+    /// Parked work that is tried again, and whether that was asked for once more meanwhile.
+    retrying: HashMap<String, bool>,
+    worker: Worker,
     ended: mpsc::UnboundedSender<Ended>,
-    term: CancellationToken,
 }
 
 async fn run(
@@ -89,48 +109,43 @@ async fn run(
     term: CancellationToken,
 ) -> Result<(), Failure> {
     let name = process.name();
-    let (ended, mut endings) = mpsc::unbounded_channel();
-    let permits = Arc::new(Semaphore::new(ground.patience.concurrency));
-    let mut runner = Runner {
-        process,
-        ground,
-        lanes: Lanes::default(),
-        blocked: blocked(process.name(), ground).await?,
-        permits,
-        ended,
-        term: term.clone(),
-    };
+    let (mut runner, mut endings, again) = Runner::prepare(process, ground, term.clone()).await?;
+    // The views may have taken longer than the lease lasts.
+    renew(ground, name, owner).await?;
     let mut arrivals = follow_all(process, ground, &term).await?;
-    let mut renew = tokio::time::interval(RENEW);
-    let mut save = tokio::time::interval(SAVE);
-    let mut poll = tokio::time::interval(TIMER_POLL);
+    for id in again {
+        runner.retry(&id).await?;
+    }
+    let [mut renewal, mut save, mut poll] = [RENEW, SAVE, TIMER_POLL].map(every);
     let mut saved = BTreeMap::new();
     info!(process = name, "process {name} is active");
     loop {
+        // What keeps the term alive comes before what there may be without end.
         tokio::select! {
             biased;
             () = term.cancelled() => break,
+            _ = renewal.tick() => renew(ground, name, owner).await?,
+            _ = save.tick() => save_checkpoints(ground, name, &runner.lanes, &mut saved).await?,
+            _ = poll.tick(), if process.uses_timers() => runner.poll_timers().await?,
             Some(ended) = endings.recv() => runner.end(ended),
             Some(arrived) = arrivals.recv(), if runner.lanes.len() < MAX_OPEN => {
                 let (service, commits) = arrived?;
                 runner.hear(service, &commits).await?;
             }
-            _ = renew.tick() => {
-                if ground.leases.acquire(name, owner, LEASE).await?.is_none() {
-                    return Err("another replica took the lease".into());
-                }
-            }
-            _ = poll.tick(), if process.uses_timers() => {
-                for timer in ground.timers.due(name, now_ms(), READ_BATCH).await? {
-                    if !runner.lanes.is_busy(&timer.key) {
-                        runner.push(timer.key.clone(), Job::Timer(timer));
-                    }
-                }
-            }
-            _ = save.tick() => save_checkpoints(ground, name, &runner.lanes, &mut saved).await?,
         }
     }
     save_checkpoints(ground, name, &runner.lanes, &mut saved).await
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn renew(ground: &Ground, name: &str, owner: &str) -> Result<(), Failure> {
+    let lease = ground.leases.acquire(name, owner, LEASE).await?;
+    lease.map(|_| ()).ok_or_else(|| "another replica took the lease".into())
 }
 
 async fn save_checkpoints(
@@ -147,22 +162,6 @@ async fn save_checkpoints(
     }
     *saved = now;
     Ok(())
-}
-
-/// The keys that are blocked by parked work, read when the view has caught up.
-async fn blocked(
-    process: &str,
-    ground: &Ground,
-) -> Result<HashMap<String, BTreeMap<(String, Position, u32), String>>, Failure> {
-    let head = ground.log.head(ground.service).await?;
-    let wanted = crate::Positions::one(ground.service, head);
-    ground.views.wait_for(&wanted, Duration::from_secs(600)).await?;
-    let mut blocked: HashMap<_, BTreeMap<_, _>> = HashMap::new();
-    for parked in work::list(&ground.views.pool(), Some(process)).await? {
-        let place = (parked.source, Position(parked.position), parked.index);
-        blocked.entry(parked.key).or_default().insert(place, parked.id);
-    }
-    Ok(blocked)
 }
 
 type Arrival = Result<(&'static str, Vec<Stored>), LogError>;
@@ -200,7 +199,55 @@ async fn follow_all(
     Ok(arrivals)
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    /// A runner that knows what is parked, where its jobs end, and the parked work that has to be
+    /// tried again.
+    async fn prepare(
+        process: &'a Arc<dyn Process>,
+        ground: &'a Ground,
+        term: CancellationToken,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Ended>, Vec<String>), Failure> {
+        let (service, views) = (ground.service, &ground.views);
+        let wanted = Positions::one(service, ground.log.head(service).await?);
+        views.wait_for(&wanted, VIEWS).await?;
+        // Looked at before the rows, which hold at least so much.
+        let decided = views.positions().0.get(service).copied().unwrap_or_default();
+        let (mut blocked, mut again) = (Blocked::default(), Vec::new());
+        for skipped in work::skipped(&views.pool(), process.name()).await? {
+            blocked.skip((skipped.source, Position(skipped.position), skipped.index));
+        }
+        for parked in work::list(&views.pool(), Some(process.name())).await? {
+            let place = (parked.source, Position(parked.position), parked.index);
+            // What waited behind something else, with nothing before it any more: whoever settled
+            // that could not ask for this. And what was asked for and did not end.
+            let left = parked.attempts == 0 && !blocked.is_behind(&parked.key, &place);
+            if left || parked.retries > 0 {
+                again.push(parked.id.clone());
+            }
+            blocked.insert(&parked.key, place, &parked.id);
+        }
+        let permits = Arc::new(Semaphore::new(ground.patience.concurrency));
+        let worker = Worker { process: Arc::clone(process), ground: ground.clone(), permits, term };
+        let (ended, endings) = mpsc::unbounded_channel();
+        let (lanes, retrying) = (Lanes::default(), HashMap::new());
+        let runner = Self { process, ground, lanes, blocked, decided, retrying, worker, ended };
+        Ok((runner, endings, again))
+    }
+
+    async fn poll_timers(&mut self) -> Result<(), Failure> {
+        if self.lanes.len() >= MAX_OPEN {
+            return Ok(());
+        }
+        // Those that are being dealt with are due as well, and may be the oldest.
+        let max = READ_BATCH + self.lanes.len();
+        for timer in self.ground.timers.due(self.process.name(), now_ms(), max).await? {
+            if !self.lanes.is_busy(&timer.key) {
+                self.push(timer.key.clone(), Job::Timer(timer));
+            }
+        }
+        Ok(())
+    }
+
     async fn hear(&mut self, service: &str, commits: &[Stored]) -> Result<(), Failure> {
         for commit in commits {
             match Heard::of(commit) {
@@ -228,10 +275,21 @@ impl Runner<'_> {
         if own && heard.aggregate.category == WorkItem::CATEGORY {
             return self.hear_work(&heard).await;
         }
-        if self.process.sources().contains(&heard.service())
-            && let Some(key) = self.process.key(&heard)
-        {
-            self.push(key, Job::Event(Box::new(heard)));
+        if !self.process.sources().contains(&heard.service()) {
+            return Ok(());
+        }
+        let (key, cause) = match catch_unwind(AssertUnwindSafe(|| self.process.key(&heard))) {
+            Ok(None) => return Ok(()),
+            Ok(Some(key)) => (key, None),
+            Err(panic) => {
+                let cause = format!("asking for its key panicked: {}", panic_text(&*panic));
+                (heard.aggregate.id.clone(), Some(cause))
+            }
+        };
+        // Heard again after a restart: it is parked already, or somebody let it be.
+        if !self.blocked.is_settled(&key, &place_of(&heard)) {
+            let heard = Box::new(heard);
+            self.push(key, cause.map_or(Job::Event(heard.clone()), |why| Job::Unkeyed(heard, why)));
         }
         Ok(())
     }
@@ -239,51 +297,70 @@ impl Runner<'_> {
     /// Somebody decided about parked work, perhaps ours.
     async fn hear_work(&mut self, heard: &Heard) -> Result<(), Failure> {
         let id = heard.aggregate.id.as_str();
-        let Some((key, place)) = self.blocked.iter().find_map(|(key, parked)| {
-            parked
-                .iter()
-                .find(|(_, work)| *work == id)
-                .map(|(place, _)| (key.clone(), place.clone()))
-        }) else {
+        if heard.position <= self.decided {
             return Ok(());
-        };
+        }
         match WorkItem::decode(&heard.payload) {
-            Ok(work::Event::Retried) => self.retry(&key, &place, id.to_owned()).await?,
-            Ok(work::Event::Skipped { .. }) => self.unblock(&key, id).await?,
+            Ok(work::Event::Retried) if self.knows(id).await? => self.retry(id).await?,
+            Ok(work::Event::Skipped { .. }) if self.knows(id).await? => {
+                if let Some((_, place)) = self.blocked.find(id) {
+                    self.blocked.skip(place.clone());
+                }
+                let next = self.blocked.remove(id);
+                self.ask_for_retry(next);
+            }
+            // By a retry of ours, or by one of the term before, which this one did not see end.
+            Ok(work::Event::Resolved) => {
+                let next = self.blocked.remove(id);
+                self.ask_for_retry(next);
+            }
             _ => {}
         }
         Ok(())
     }
 
-    async fn retry(
-        &mut self,
-        key: &str,
-        place: &(String, Position, u32),
-        work: String,
-    ) -> Result<(), Failure> {
-        let (service, position, index) = place;
-        let before = Position(position.0.saturating_sub(1));
-        let mut tail = self.ground.log.tail(service, before).await?;
-        let commits = tokio::time::timeout(LEASE, tail.next(1)).await??;
-        let heard = commits.first().map(Heard::of).transpose()?.unwrap_or_default();
-        let event = heard.into_iter().find(|h| h.position == *position && h.index == *index);
-        let event = event.ok_or("the parked event is not in the log")?;
-        self.push(key.to_owned(), Job::Retry(work, Box::new(event)));
-        Ok(())
+    /// Whether the work is ours and open. The term before may have parked it after this one asked
+    /// what is parked: then only the log knows.
+    async fn knows(&mut self, id: &str) -> Result<bool, Failure> {
+        if self.blocked.find(id).is_some() {
+            return Ok(true);
+        }
+        let log = Arc::clone(&self.ground.log);
+        let handler = Handler::<WorkItem>::in_service(self.ground.service, log);
+        let read = |item: &WorkItem| item.account().map(|(parked, at)| (parked.clone(), at));
+        let (_, account) = handler.read(id, read).await?;
+        let Some((parked, standing)) = account.filter(|(p, _)| p.process == self.process.name())
+        else {
+            return Ok(false);
+        };
+        let place = (parked.source, Position(parked.position), parked.index);
+        match standing {
+            Standing::Open => self.blocked.insert(&parked.key, place, id),
+            Standing::Skipped => self.blocked.skip(place),
+            Standing::Done => {}
+        }
+        Ok(standing == Standing::Open)
     }
 
-    /// One piece of a blocked key is settled: the next one behind it is tried, or the key is free.
-    async fn unblock(&mut self, key: &str, work: &str) -> Result<(), Failure> {
-        let Some(parked) = self.blocked.get_mut(key) else { return Ok(()) };
-        parked.retain(|_, id| id != work);
-        let next = parked.iter().next().map(|(place, id)| (place.clone(), id.clone()));
-        match next {
-            Some((place, id)) => self.retry(key, &place, id).await,
-            None => {
-                self.blocked.remove(key);
-                Ok(())
-            }
+    async fn retry(&mut self, id: &str) -> Result<(), Failure> {
+        let Some((key, place)) = self.blocked.find(id).cloned() else { return Ok(()) };
+        if let Some(once_more) = self.retrying.get_mut(id) {
+            *once_more = true;
+            return Ok(());
         }
+        let (service, position, index) = &place;
+        let before = Position(position.0.saturating_sub(1));
+        let mut tail = self.ground.log.tail(service, before).await?;
+        let commits = tokio::time::timeout(READ_EVENT, tail.next(1)).await??;
+        let heard = commits.first().map(Heard::of).transpose()?.unwrap_or_default();
+        let event = heard.into_iter().find(|h| h.position == *position && h.index == *index);
+        let Some(event) = event else {
+            error!("the event of parked work {id} is not at {service}:{position}");
+            return Ok(());
+        };
+        self.retrying.insert(id.to_owned(), false);
+        self.push(key, Job::Retry(id.to_owned(), Box::new(event)));
+        Ok(())
     }
 
     fn push(&mut self, key: String, job: Job) {
@@ -293,233 +370,61 @@ impl Runner<'_> {
     }
 
     fn end(&mut self, ended: Ended) {
-        let Ended { key, job, parked } = ended;
-        let mut unblocked = None;
-        match &job {
-            Job::Event(heard) | Job::Retry(_, heard) if parked => {
-                let place = (heard.service().to_owned(), heard.position, heard.index);
-                let id = work_id(self.process.name(), heard);
-                self.blocked.entry(key.clone()).or_default().insert(place, id);
-            }
-            Job::Retry(id, _) => unblocked = Some(id.clone()),
-            Job::Event(_) | Job::Timer(_) => {}
-        }
-        if let Some(next) = self.lanes.done(&key, &job) {
-            self.work_on(key.clone(), next);
-        }
-        if let Some(id) = unblocked {
-            // Settled: what waited behind it is retried through the log, by the same road.
-            if let Some(waiting) = self.blocked.get_mut(&key) {
-                waiting.retain(|_, work| *work != id);
-                let next = waiting.values().next().cloned();
-                if waiting.is_empty() {
-                    self.blocked.remove(&key);
+        let Ended { key, job, behind, parked } = ended;
+        // What is blocked is put right first: the next job of the lane asks for it.
+        let next = if parked { self.note_parked(&key, &job, behind) } else { None };
+        let next = match &job {
+            Job::Retry(id, heard) => {
+                let once_more = self.retrying.remove(id).unwrap_or_default();
+                if parked && once_more {
+                    self.retrying.insert(id.clone(), false);
+                    self.push(key.clone(), Job::Retry(id.clone(), heard.clone()));
                 }
-                self.ask_for_retry(next);
+                if parked { next } else { self.blocked.remove(id) }
             }
+            Job::Event(_) | Job::Unkeyed(..) | Job::Timer(_) => next,
+        };
+        self.ask_for_retry(next);
+        if let Some(next) = self.lanes.done(&key, &job) {
+            self.work_on(key, next);
         }
+    }
+
+    /// Answers the work itself when it was to wait behind something that is settled by now.
+    fn note_parked(&mut self, key: &str, job: &Job, behind: bool) -> Option<String> {
+        let heard = job.heard()?;
+        let place = place_of(heard);
+        if self.blocked.is_skipped(&place) {
+            return None;
+        }
+        let id = work_id(self.process.name(), heard);
+        self.blocked.insert(key, place.clone(), &id);
+        (behind && !self.blocked.is_behind(key, &place)).then_some(id)
     }
 
     fn ask_for_retry(&self, work: Option<String>) {
         let Some(id) = work else { return };
-        let handler =
-            Handler::<WorkItem>::in_service(self.ground.service, Arc::clone(&self.ground.log));
-        let cause = own_cause(self.ground.service, &["retry behind", &id, &new_id().to_string()]);
-        self.ground.tasks.spawn("retry behind", async move {
-            if let Err(error) = handler.execute(&id, Command::Retry, cause).await {
-                error!("cannot retry parked work {id}: {error}");
-            }
-        });
+        let worker = self.worker.clone();
+        let asking = async move { worker.ask_for_retry(&id).await };
+        self.ground.tasks.spawn("retry behind", asking);
     }
 
     fn work_on(&self, key: String, job: Job) {
-        let behind = matches!(job, Job::Event(_)) && self.blocked.contains_key(&key);
-        let worker = Worker {
-            process: Arc::clone(self.process),
-            ground: self.ground.clone(),
-            permits: Arc::clone(&self.permits),
-            term: self.term.clone(),
+        let (behind, moot) = match &job {
+            Job::Event(heard) | Job::Unkeyed(heard, _) => {
+                let place = place_of(heard);
+                (self.blocked.is_behind(&key, &place), self.blocked.is_skipped(&place))
+            }
+            Job::Retry(id, _) => (false, self.blocked.find(id).is_none()),
+            Job::Timer(_) => (false, false),
         };
-        let ended = self.ended.clone();
+        let (worker, ended) = (self.worker.clone(), self.ended.clone());
         self.ground.tasks.spawn("process job", async move {
-            if let Some(parked) = worker.work(&key, &job, behind).await {
+            let worked = if moot { Some(false) } else { worker.work(&key, &job, behind).await };
+            if let Some(parked) = worked {
                 // A runner that has ended begins again from its checkpoint.
-                drop(ended.send(Ended { key, job, parked }));
+                drop(ended.send(Ended { key, job, behind, parked }));
             }
         });
     }
-}
-
-struct Worker {
-    process: Arc<dyn Process>,
-    ground: Ground,
-    permits: Arc<Semaphore>,
-    term: CancellationToken,
-}
-
-impl Worker {
-    /// Works until the job is done (false), parked (true), or the term is over (`None`).
-    async fn work(&self, key: &str, job: &Job, behind: bool) -> Option<bool> {
-        if behind {
-            let cause = "waits behind parked work of the same key".to_owned();
-            return self.park(key, job, cause, 0).await.then_some(true);
-        }
-        let patience = self.ground.patience;
-        let mut attempts = 0;
-        loop {
-            let trouble = match self.attempt(job).await? {
-                Ok(()) => return self.resolve(job).await.then_some(false),
-                Err(trouble) => trouble,
-            };
-            let wait = match trouble {
-                Trouble::NotYet(wait, _) => wait,
-                Trouble::Hopeless(cause) => {
-                    if let Job::Timer(timer) = job {
-                        self.give_up(timer, &cause).await;
-                        return Some(false);
-                    }
-                    return self.park(key, job, cause, attempts + 1).await.then_some(true);
-                }
-                Trouble::Retry(cause) => {
-                    attempts += 1;
-                    if attempts >= patience.attempts {
-                        return self.park(key, job, cause, attempts).await.then_some(true);
-                    }
-                    let name = self.process.name();
-                    warn!(process = name, attempts, "process {name} tries {key} again: {cause}");
-                    back_off(patience.back_off_min, patience.back_off_max, attempts)
-                }
-            };
-            tokio::select! {
-                () = self.term.cancelled() => return None,
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-    }
-
-    /// One attempt; `None` when the term is over.
-    async fn attempt(&self, job: &Job) -> Option<Result<(), Trouble>> {
-        let acting = async {
-            let _permit = self.permits.acquire().await;
-            match job {
-                Job::Event(heard) | Job::Retry(_, heard) => {
-                    let span = (self.ground.span)(self.process.name(), heard);
-                    self.process.act(heard).instrument(span).await
-                }
-                Job::Timer(timer) => self.wake(timer).await,
-            }
-        };
-        let guarded = AssertUnwindSafe(acting).catch_unwind();
-        let ended = tokio::select! {
-            () = self.term.cancelled() => return None,
-            ended = guarded => ended,
-        };
-        Some(ended.unwrap_or_else(|panic| {
-            Err(Trouble::Retry(format!("it panicked: {}", panic_text(&*panic))))
-        }))
-    }
-
-    async fn wake(&self, timer: &Timer) -> Result<(), Trouble> {
-        let again = self.process.wake(timer).await?;
-        let settled = match again {
-            None => self.ground.timers.cancel(&timer.process, &timer.key).await,
-            Some(due_at_ms) => {
-                let next = Timer { due_at_ms, ..timer.clone() };
-                self.ground.timers.set(next).await
-            }
-        };
-        settled.map_err(|error| Trouble::Retry(error.to_string()))
-    }
-
-    async fn resolve(&self, job: &Job) -> bool {
-        let Job::Retry(id, _) = job else { return true };
-        let command = || Command::Resolve;
-        self.record(id, command, "resolve").await
-    }
-
-    /// A timer that nothing can be done about: it is said once and fires no more.
-    async fn give_up(&self, timer: &Timer, cause: &str) {
-        let (name, key, due) = (self.process.name(), timer.key.as_str(), timer.due_at_ms);
-        match self.ground.timers.cancel(&timer.process, key).await {
-            Ok(()) => error!(
-                process = name,
-                "process {name} gives up the timer of {key}, due at {due}: {cause}"
-            ),
-            // It stays due, fires again, and is given up then.
-            Err(error) => warn!(process = name, "cannot cancel the timer of {key}: {error}"),
-        }
-    }
-
-    /// Sets the job aside as an event. False when the term ended first.
-    async fn park(&self, key: &str, job: &Job, cause: String, attempts: u32) -> bool {
-        let name = self.process.name();
-        let (Job::Event(heard) | Job::Retry(_, heard)) = job else {
-            error!(process = name, attempts, "the timer of {key} stays due: {cause}");
-            return true;
-        };
-        if attempts > 0 {
-            error!(process = name, attempts, "process {name} parks {key}: {cause}");
-        }
-        let parked = nexus_proto::work::v1::WorkParked {
-            process: name.to_owned(),
-            key: key.to_owned(),
-            source: heard.service().to_owned(),
-            position: heard.position.0,
-            index: heard.index,
-            event_id: heard.event_id.as_bytes().to_vec(),
-            event_type: heard.event_type().to_owned(),
-            cause,
-            attempts,
-        };
-        let id = work_id(name, heard);
-        self.record(&id, || Command::Park(parked.clone()), "park").await
-    }
-
-    /// Writes a decision about work into the log, until it takes it.
-    async fn record(&self, id: &str, command: impl Fn() -> Command, what: &str) -> bool {
-        let log = Arc::clone(&self.ground.log);
-        let handler = Handler::<WorkItem>::in_service(self.ground.service, log);
-        let cause = own_cause(self.ground.service, &[what, id, &new_id().to_string()]);
-        let mut tries = 1;
-        loop {
-            match handler.execute(id, command(), cause.clone()).await {
-                Ok(_) => return true,
-                Err(error) => error!("cannot {what} work {id}: {error}"),
-            }
-            let patience = self.ground.patience;
-            let wait = back_off(patience.back_off_min, patience.back_off_max, tries);
-            tries += 1;
-            tokio::select! {
-                () = self.term.cancelled() => return false,
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-    }
-}
-
-/// The id of parked work: the same event of the same process is the same work.
-fn work_id(process: &str, heard: &Heard) -> String {
-    derived_id(&["work", process, &heard.event_id.to_string()]).to_string()
-}
-
-fn own_cause(service: &str, parts: &[&str]) -> Cause {
-    let now = now_ms();
-    let command_id = derived_id(parts);
-    Cause {
-        occurred_at_ms: now,
-        learned_at_ms: now,
-        command_id,
-        request_hash: Vec::new(),
-        story: command_id.to_string(),
-        causation_id: None,
-        actor: Actor::service(service),
-        traceparent: String::new(),
-    }
-}
-
-/// Doubles from `min` to `max`, less up to a quarter, so that many do not come back at once.
-fn back_off(min: Duration, max: Duration, attempts: u32) -> Duration {
-    let full = min.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(max);
-    let spread = f64::from(new_id().as_bytes().last().copied().unwrap_or_default()) / 255.0;
-    full.mul_f64(1.0 - spread / 4.0)
 }

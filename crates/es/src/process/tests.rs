@@ -1,8 +1,15 @@
-//! Processes over the in-memory log: lanes, back-off, parking, retrying, restarting.
+//! Processes over the in-memory log: lanes, back-off, restarting; parked work, timers and faults
+//! in files of their own.
+
+mod faults;
+mod parked;
+mod timers;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::*;
@@ -19,6 +26,10 @@ use crate::work::{self, Command, ParkedView, WorkItem};
 struct Target {
     seen: Mutex<Vec<String>>,
     failures: Mutex<HashMap<String, u32>>,
+    /// Keys that begin with it are held up, as long as it stands.
+    held: watch::Sender<Option<&'static str>>,
+    /// How many were held up so far.
+    held_up: AtomicU32,
 }
 
 impl Target {
@@ -29,10 +40,31 @@ impl Target {
     fn fail(&self, key: &str, times: u32) {
         self.failures.lock().unwrap().insert(key.to_owned(), times);
     }
+
+    fn hold(&self, prefix: Option<&'static str>) {
+        self.held.send_replace(prefix);
+    }
+
+    fn held_up(&self) -> u32 {
+        self.held_up.load(Ordering::SeqCst)
+    }
+
+    async fn pass(&self, key: &str) {
+        let free = |held: &Option<&str>| held.is_none_or(|prefix| !key.starts_with(prefix));
+        let mut held = self.held.subscribe();
+        if !free(&held.borrow()) {
+            self.held_up.fetch_add(1, Ordering::SeqCst);
+        }
+        held.wait_for(free).await.unwrap();
+    }
 }
 
 /// A timer with this payload cannot be dealt with.
 const HOPELESS: &[u8] = b"hopeless";
+/// Nor can one with this, now.
+const DOWN: &[u8] = b"down";
+/// An event of this type makes the process panic when it is asked for its key.
+const CURSED: &str = "thing.Cursed";
 
 struct Tell(Arc<Target>);
 
@@ -47,11 +79,13 @@ impl Process for Tell {
     }
 
     fn key(&self, heard: &Heard) -> Option<String> {
+        assert_ne!(heard.event_type(), CURSED, "made to panic");
         (heard.aggregate.category == "thing").then(|| heard.aggregate.id.clone())
     }
 
     async fn act(&self, heard: &Heard) -> Result<(), Trouble> {
         let key = heard.aggregate.id.as_str();
+        self.0.pass(key).await;
         if let Some(left) = self.0.failures.lock().unwrap().get_mut(key)
             && *left > 0
         {
@@ -68,6 +102,10 @@ impl Process for Tell {
         if timer.payload == HOPELESS {
             return Err(Trouble::Hopeless("nothing can be done".to_owned()));
         }
+        if timer.payload == DOWN {
+            return Err(Trouble::Retry("the target is down".to_owned()));
+        }
+        self.0.pass(&timer.key).await;
         Ok(None)
     }
 
@@ -100,13 +138,18 @@ async fn views(dir: &tempfile::TempDir, log: &MemoryLog, tasks: &Tasks) -> Arc<V
 
 impl World {
     async fn new() -> Self {
+        Self::over(|log| Arc::new(log)).await
+    }
+
+    /// The runners write to what `faulty` makes of the log, the test to the log itself.
+    async fn over(faulty: impl FnOnce(MemoryLog) -> Arc<dyn EventLog>) -> Self {
         let log = MemoryLog::default();
         let tasks = Tasks::default();
         let dir = tempfile::tempdir().unwrap();
         let views = views(&dir, &log, &tasks).await;
         let ground = Ground {
             service: "order",
-            log: Arc::new(log.clone()),
+            log: faulty(log.clone()),
             leases: Arc::new(MemoryLeases::default()),
             checkpoints: Arc::new(MemoryCheckpoints::default()),
             timers: Arc::new(MemoryTimers::default()),
@@ -128,11 +171,43 @@ impl World {
         start(Arc::new(Tell(Arc::clone(&self.target))), self.ground.clone());
     }
 
+    async fn shut_down(&self) {
+        assert!(self.ground.tasks.shut_down(Duration::from_secs(10)).await);
+    }
+
+    /// The same after a restart, not yet started.
+    async fn restarted(self) -> Self {
+        self.shut_down().await;
+        let tasks = Tasks::default();
+        let views = views(&self.dir, &self.log, &tasks).await;
+        Self { ground: Ground { tasks, views, ..self.ground.clone() }, ..self }
+    }
+
+    /// The same after a restart that found no checkpoints.
+    async fn restarted_from_zero(self) -> Self {
+        let again = self.restarted().await;
+        let checkpoints = Arc::new(MemoryCheckpoints::default());
+        Self { ground: Ground { checkpoints, ..again.ground.clone() }, ..again }
+    }
+
+    /// Waits until all that stands in the log is done, parked or passed by.
+    async fn until_done(&self) {
+        let done = async |w: &Self| {
+            let at = w.ground.checkpoints.load("tell", "order").await.unwrap();
+            at == w.log.head("order").await.unwrap()
+        };
+        self.until("the checkpoint is at the end", done).await;
+    }
+
     async fn append(&self, key: &str) {
+        self.append_event(key, "thing.Made").await;
+    }
+
+    async fn append_event(&self, key: &str, event_type: &str) {
         let aggregate = AggregateId::new("order", "thing", key).unwrap();
         let (number, expected, previous) =
             self.ends.lock().unwrap().get(key).cloned().unwrap_or_default();
-        let payload = Payload { event_type: "thing.Made".to_owned(), schema: 1, bytes: vec![] };
+        let payload = Payload { event_type: event_type.to_owned(), schema: 1, bytes: vec![] };
         let commit = Commit {
             commit_id: new_id(),
             aggregate: aggregate.clone(),
@@ -215,87 +290,18 @@ async fn a_key_that_keeps_failing_is_parked_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_retry_that_works_frees_the_key_in_order() {
-    let world = World::new().await;
-    world.target.fail("a", 3);
-    world.append("a").await;
-    world.append("a").await;
-    world.start();
-    world.until("both are parked", async |w| w.parked().await.len() == 2).await;
-    let first = world.parked().await[0].id.clone();
-    world.decide(&first, Command::Retry).await;
-    world.until("both are told", async |w| w.target.seen() == ["a1", "a2"]).await;
-    world.until("nothing is parked", async |w| w.parked().await.is_empty()).await;
-    world.append("a").await;
-    world.until("the key is free", async |w| w.target.seen() == ["a1", "a2", "a3"]).await;
-}
-
-#[tokio::test]
-async fn a_skip_lets_the_next_one_through() {
-    let world = World::new().await;
-    world.target.fail("a", 3);
-    world.append("a").await;
-    world.append("a").await;
-    world.start();
-    world.until("both are parked", async |w| w.parked().await.len() == 2).await;
-    let first = world.parked().await[0].id.clone();
-    world.decide(&first, Command::Skip { reason: "done by hand".to_owned() }).await;
-    world.until("the second is told", async |w| w.target.seen() == ["a2"]).await;
-    world.until("nothing is parked", async |w| w.parked().await.is_empty()).await;
-}
-
-#[tokio::test]
 async fn a_lost_checkpoint_only_asks_again_and_a_kept_one_does_not() {
     let world = World::new().await;
     world.append("a").await;
     world.start();
-    let kept = async |w: &World| {
-        let at = w.ground.checkpoints.load("tell", "order").await.unwrap();
-        at == w.log.head("order").await.unwrap()
-    };
-    world.until("the checkpoint is kept", kept).await;
-    assert!(world.ground.tasks.shut_down(Duration::from_secs(10)).await);
-    let tasks = Tasks::default();
-    let views = views(&world.dir, &world.log, &tasks).await;
-    let again = World { ground: Ground { tasks, views, ..world.ground.clone() }, ..world };
+    world.until_done().await;
+    let again = world.restarted().await;
     again.start();
     again.append("b").await;
     again.until("b is told", async |w| w.target.seen() == ["a1", "b1"]).await;
-}
-
-#[tokio::test]
-async fn a_due_timer_wakes_once_and_never_early() {
-    let world = World::new().await;
-    let now = crate::clock::now_ms();
-    for (key, due_at_ms) in [("soon", now), ("later", now + 3_600_000)] {
-        let timer =
-            Timer { process: "tell".to_owned(), key: key.to_owned(), due_at_ms, payload: vec![] };
-        world.ground.timers.set(timer).await.unwrap();
-    }
-    world.start();
-    world.until("woken", async |w| w.target.seen() == ["woken soon"]).await;
-    let settled =
-        async |w: &World| w.ground.timers.next_due("tell").await.unwrap() == Some(now + 3_600_000);
-    world.until("the fired one is gone", settled).await;
-}
-
-#[tokio::test]
-async fn a_hopeless_timer_is_given_up_once_and_fires_no_more() {
-    let world = World::new().await;
-    let due_at_ms = crate::clock::now_ms();
-    let timer = |key: &str, payload: &[u8]| Timer {
-        process: "tell".to_owned(),
-        key: key.to_owned(),
-        due_at_ms,
-        payload: payload.to_vec(),
-    };
-    world.ground.timers.set(timer("lost", HOPELESS)).await.unwrap();
-    world.start();
-    let gone = async |w: &World| w.ground.timers.next_due("tell").await.unwrap().is_none();
-    world.until("it is gone", gone).await;
-    world.ground.timers.set(timer("next", b"")).await.unwrap();
-    world.until("the next one fires", async |w| w.target.seen().len() == 2).await;
-    assert_eq!(world.target.seen(), ["woken lost", "woken next"]);
+    let again = again.restarted_from_zero().await;
+    again.start();
+    again.until("both are told again", async |w| w.target.seen().len() == 4).await;
 }
 
 #[tokio::test]
