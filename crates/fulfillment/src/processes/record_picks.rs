@@ -1,5 +1,6 @@
-//! When a pick list is completed, have the ledger book what was taken for each order and where units
-//! were missing, then tell the order's fulfilment: picked, or disputed when the ledger says no.
+//! When a pick list is completed, have the ledger book what was taken for each order and where
+//! units were missing, then tell the order's fulfilment: picked, or disputed when the ledger says
+//! no.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The end of a pick that found fewer than were promised: the rest is given back, and the bins where
-//! units were missing are not believed any more.
+//! The end of a pick that found fewer than were promised: the rest is given back, and the bins
+//! where units were missing are not believed any more.
 //! *Invariant:* no other promise is touched. What others have chosen in such a bin stays theirs:
 //! they may be on the same pick list and have taken their units, or find out themselves.
 

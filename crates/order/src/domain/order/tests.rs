@@ -336,7 +336,7 @@ fn a_part_that_was_withdrawn_does_not_count_beside_one_that_goes_on() {
     let two = [created(), requested(1), confirmed(&["CAIRO", "GIZA"])];
     let in_giza = |stage| fact(Kind::Fulfillment, "f-GIZA", 3, Report::Reached(stage));
     let withdrawn = progressed(fulfillment(4, Stage::Cancelled));
-    let order: Order = fold(two.iter().chain(&[withdrawn.clone()]));
+    let order: Order = fold(two.iter().chain(std::slice::from_ref(&withdrawn)));
     assert_eq!(order.headline().word(), "confirmed", "Giza is still to be heard of");
     let picked = progressed(in_giza(Stage::Picked));
     let order: Order = fold(two.iter().chain(&[picked, withdrawn.clone()]));
