@@ -2,6 +2,7 @@
 //! handler, and the runners of views and processes.
 
 pub mod clock;
+pub mod commands;
 pub mod commit;
 pub mod contract;
 pub mod decider;

@@ -9,6 +9,7 @@ mod rows;
 use std::path::Path;
 use std::sync::Arc;
 
+use nexus_es::commands::{self, CommandsView};
 use nexus_es::log::EventLog;
 use nexus_es::views::{ViewError, ViewsConfig};
 use nexus_es::work::ParkedView;
@@ -16,7 +17,7 @@ use nexus_es::{Aggregate, AggregateId, Heard, LogError, Version};
 
 use crate::SERVICE;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const OWN_SCHEMA: &str = "
 CREATE TABLE fulfillments (fulfillment_id TEXT PRIMARY KEY, order_id TEXT NOT NULL,
     order_number TEXT NOT NULL, warehouse TEXT NOT NULL, status TEXT NOT NULL,
@@ -43,14 +44,16 @@ pub(crate) fn config(directory: &Path) -> ViewsConfig {
         views: vec![
             Arc::new(fulfillments::FulfillmentsView),
             Arc::new(pick_lists::PickListsView),
+            Arc::new(CommandsView::new(SERVICE)),
             Arc::new(ParkedView::new(SERVICE)),
         ],
     }
 }
 
 fn const_schema() -> &'static str {
-    static WHOLE: std::sync::LazyLock<String> =
-        std::sync::LazyLock::new(|| format!("{OWN_SCHEMA}{}", nexus_es::work::SCHEMA));
+    static WHOLE: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        format!("{OWN_SCHEMA}{}{}", commands::SCHEMA, nexus_es::work::SCHEMA)
+    });
     &WHOLE
 }
 

@@ -23,7 +23,7 @@ use crate::domain::barcode_claim::BarcodeClaim;
 use crate::domain::product::Product;
 use crate::domain::stock_ledger::StockLedger;
 use crate::domain::warehouse::Warehouse;
-use crate::{Config, SERVICE, views};
+use crate::{Config, SERVICE};
 
 /// How long a look at the stock waits for what happened just before it.
 const LATEST_PATIENCE: Duration = Duration::from_millis(250);

@@ -3,7 +3,6 @@
 //! folded by key before it is written, so that a table costs one statement a batch, not one an
 //! event.
 
-pub(crate) mod commands;
 pub(crate) mod movements;
 pub(crate) mod products;
 pub(crate) mod stock;
@@ -12,13 +11,14 @@ pub(crate) mod warehouses;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
+use nexus_es::commands::{self, CommandsView};
 use nexus_es::views::ViewsConfig;
 use nexus_es::work;
 
 use crate::SERVICE;
 
 /// Grows with every change of a table or of what is written to it.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Rows that one statement writes; PostgreSQL takes 65,535 parameters, SQLite 32,766.
 const ROWS_A_STATEMENT: usize = 200;
@@ -31,7 +31,7 @@ pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
         schema: &SCHEMA,
         directory,
         views: vec![
-            Arc::new(commands::Commands),
+            Arc::new(CommandsView::new(SERVICE)),
             Arc::new(products::Products),
             Arc::new(warehouses::Warehouses),
             Arc::new(stock::Stock),
@@ -40,10 +40,10 @@ pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
     }
 }
 
-static SCHEMA: LazyLock<String> = LazyLock::new(|| format!("{OWN_SCHEMA}{}", work::SCHEMA));
+static SCHEMA: LazyLock<String> =
+    LazyLock::new(|| format!("{OWN_SCHEMA}{}{}", commands::SCHEMA, work::SCHEMA));
 
 const OWN_SCHEMA: &str = "
-CREATE TABLE commands (command_id TEXT PRIMARY KEY, request_hash BLOB NOT NULL);
 CREATE TABLE products (sku TEXT PRIMARY KEY, search TEXT NOT NULL, product BLOB NOT NULL);
 CREATE TABLE warehouses (warehouse TEXT PRIMARY KEY, priority BIGINT NOT NULL,
     details BLOB NOT NULL);

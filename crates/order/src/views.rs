@@ -11,6 +11,7 @@ pub(crate) mod timeline;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nexus_es::commands::{self, CommandsView};
 use nexus_es::seal::Vault;
 use nexus_es::views::ViewsConfig;
 use nexus_es::work::{self, ParkedView};
@@ -18,7 +19,7 @@ use nexus_es::work::{self, ParkedView};
 use crate::wire::SERVICE;
 
 /// Grows with every change of the tables or of what is written into them.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE orders (order_id TEXT PRIMARY KEY, number TEXT NOT NULL, number_value BIGINT NOT NULL,
@@ -60,6 +61,7 @@ pub(crate) fn config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
             Arc::new(orders::OrdersView::new(Arc::clone(vault))),
             Arc::new(contacts::ContactsView::new(Arc::clone(vault))),
             Arc::new(timeline::TimelineView),
+            Arc::new(CommandsView::new(SERVICE)),
             Arc::new(ParkedView::new(SERVICE)),
         ],
     }
@@ -67,6 +69,6 @@ pub(crate) fn config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
 
 fn schema() -> &'static str {
     static WHOLE: std::sync::LazyLock<String> =
-        std::sync::LazyLock::new(|| format!("{SCHEMA}{}", work::SCHEMA));
+        std::sync::LazyLock::new(|| format!("{SCHEMA}{}{}", commands::SCHEMA, work::SCHEMA));
     &WHOLE
 }

@@ -1,6 +1,7 @@
 //! Who calls, with which key, in which story.
 
-use nexus_es::{Actor, Cause, clock, derived_id, new_id};
+use nexus_es::views::Views;
+use nexus_es::{Actor, Cause, HandleError, clock, commands, derived_id, new_id};
 use prost::Message;
 use tonic::{Request, Status};
 use uuid::Uuid;
@@ -25,6 +26,8 @@ pub struct Caller {
     pub actor: Actor,
     /// Its key for this try; generated when it gave none.
     pub idempotency_key: String,
+    /// Whether it gave one.
+    key_given: bool,
     /// The story the call belongs to, when it comes from within.
     pub story: Option<String>,
     /// The event that caused the call, when it comes from within.
@@ -46,7 +49,9 @@ impl Caller {
             let value = request.metadata().get(name).and_then(|value| value.to_str().ok());
             value.filter(|value| !value.is_empty()).map(str::to_owned)
         };
-        let key = text(IDEMPOTENCY_KEY).unwrap_or_else(|| new_id().to_string());
+        let given = text(IDEMPOTENCY_KEY);
+        let key_given = given.is_some();
+        let key = given.unwrap_or_else(|| new_id().to_string());
         if key.len() > MAX_KEY {
             let description = format!("is longer than {MAX_KEY} bytes");
             return Err(status::invalid_field("Idempotency-Key", description));
@@ -56,6 +61,7 @@ impl Caller {
         Ok(Self {
             actor,
             idempotency_key: key,
+            key_given,
             story: text(STORY).filter(|_| trusted),
             causation_id: text(CAUSATION).filter(|_| trusted).and_then(|id| id.parse().ok()),
             secrets,
@@ -83,6 +89,32 @@ impl Caller {
             causation_id: self.causation_id,
             actor: self.actor.clone(),
             traceparent: telemetry::current_traceparent(),
+        }
+    }
+
+    /// As [`Self::cause`], for a command about a thing that the request names: its key may not have
+    /// been used for another thing of the service, as far as the views know. (The thing's own
+    /// handler knows its keys by itself; so does one that a key's own id creates.)
+    ///
+    /// # Errors
+    /// `IDEMPOTENCY_KEY_REUSED`, or `UNAVAILABLE` when the views cannot be read.
+    pub async fn checked_cause(
+        &self,
+        views: &Views,
+        rpc: &'static str,
+        body: &impl Message,
+    ) -> Result<Cause, Status> {
+        let cause = self.cause(rpc, body);
+        if !self.key_given || self.actor.kind == nexus_es::ActorKind::Service {
+            return Ok(cause);
+        }
+        let used = commands::request_hash(&views.pool(), cause.command_id).await;
+        let used = used.map_err(|error| status::broken("the read model cannot be read", error))?;
+        match used {
+            Some(hash) if hash != cause.request_hash => {
+                Err(status::of(HandleError::KeyReused, |no: std::convert::Infallible| match no {}))
+            }
+            _ => Ok(cause),
         }
     }
 

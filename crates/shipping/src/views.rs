@@ -11,6 +11,7 @@ pub(crate) mod unmatched;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
+use nexus_es::commands::{self, CommandsView};
 use nexus_es::seal::Vault;
 use nexus_es::views::{View, ViewsConfig};
 use nexus_es::work::{self, ParkedView};
@@ -18,10 +19,12 @@ use nexus_es::work::{self, ParkedView};
 use crate::wire::SERVICE;
 
 /// Grows with every change of the tables or of what is written into them.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-static SCHEMA: LazyLock<String> =
-    LazyLock::new(|| format!("{}{}", include_str!("../migrations/0001_views.sql"), work::SCHEMA));
+static SCHEMA: LazyLock<String> = LazyLock::new(|| {
+    let own = include_str!("../migrations/0001_views.sql");
+    format!("{own}{}{}", commands::SCHEMA, work::SCHEMA)
+});
 
 /// What the views of this service are built from.
 pub(crate) fn config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
@@ -41,6 +44,7 @@ fn views(vault: Arc<Vault>) -> Vec<Arc<dyn View>> {
         Arc::new(unmatched::Unmatched { vault }),
         Arc::new(accounts::Accounts),
         Arc::new(manifests::Manifests),
+        Arc::new(CommandsView::new(SERVICE)),
         Arc::new(ParkedView::new(SERVICE)),
     ]
 }

@@ -79,7 +79,7 @@ impl Api {
             return Err(status::not_found("fulfillment", id));
         }
         may_touch(caller, &warehouse)?;
-        let mut cause = caller.cause("Pack", &asked);
+        let mut cause = caller.checked_cause(&self.floor.views, "Pack", &asked).await?;
         cause.story.clone_from(&order_id);
         let packed = handler.execute(id, Command::Pack { parcels }, cause).await;
         let receipt = packed.map_err(|error| status::of(error, refused))?;

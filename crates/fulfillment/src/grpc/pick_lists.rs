@@ -200,7 +200,8 @@ impl Api {
         let walk = found.ok_or_else(|| status::not_found("pick list", id))?;
         may_touch(caller, &walk.warehouse)?;
         let story = if walk.story.is_empty() { id.to_owned() } else { walk.story };
-        Ok(Cause { story, ..caller.cause(rpc, asked) })
+        let cause = caller.checked_cause(&self.floor.views, rpc, asked).await?;
+        Ok(Cause { story, ..cause })
     }
 
     async fn answer(&self, id: &str, receipt: &Receipt) -> Result<proto::PickList, Status> {

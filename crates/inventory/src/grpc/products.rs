@@ -27,7 +27,7 @@ pub(super) async fn register_product(
 ) -> Answer<proto::Product> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = service.cause(&caller, "RegisterProduct", &body).await?;
+    let cause = caller.checked_cause(&service.views, "RegisterProduct", &body).await?;
     let (sku, details) = input::registration(&body)?;
     let known = service.product(sku.as_str(), Details::clone).await?;
     // What is registered keeps its claims; the product itself tells a repeat from a difference.
@@ -52,7 +52,7 @@ pub(super) async fn amend_product(
 ) -> Answer<proto::Product> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = service.cause(&caller, "AmendProduct", &body).await?;
+    let cause = caller.checked_cause(&service.views, "AmendProduct", &body).await?;
     let (sku, amendment) = input::amendment(&body)?;
     let Some(before) = service.product(sku.as_str(), Details::clone).await? else {
         return Err(status::not_found("product", sku.as_str()));
@@ -80,7 +80,7 @@ pub(super) async fn discontinue_product(
 ) -> Answer<proto::Product> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = service.cause(&caller, "DiscontinueProduct", &body).await?;
+    let cause = caller.checked_cause(&service.views, "DiscontinueProduct", &body).await?;
     let mut violations = Violations::default();
     let sku = super::parse::sku(&mut violations, "sku", &body.sku);
     let reason = violations.optional_text("reason", &body.reason, 200);

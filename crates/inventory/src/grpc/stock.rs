@@ -20,7 +20,7 @@ pub(super) async fn receive_stock(
 ) -> Answer<proto::StockChange> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = service.cause(&caller, "ReceiveStock", &body).await?;
+    let cause = caller.checked_cause(&service.views, "ReceiveStock", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let lines = body.lines.into_iter().map(|line| proto::BinUnits {
@@ -48,7 +48,7 @@ pub(super) async fn adjust_stock(
 ) -> Answer<proto::StockChange> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = service.cause(&caller, "AdjustStock", &body).await?;
+    let cause = caller.checked_cause(&service.views, "AdjustStock", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let sku = parse::sku(&mut violations, "sku", &body.sku);
@@ -74,7 +74,7 @@ pub(super) async fn move_stock(
 ) -> Answer<proto::StockChange> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = service.cause(&caller, "MoveStock", &body).await?;
+    let cause = caller.checked_cause(&service.views, "MoveStock", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let sku = parse::sku(&mut violations, "sku", &body.sku);
@@ -101,7 +101,7 @@ pub(super) async fn take_back(
 ) -> Answer<proto::StockChange> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let mut cause = service.cause(&caller, "TakeBack", &body).await?;
+    let mut cause = caller.checked_cause(&service.views, "TakeBack", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let order = violations.text("order_id", &body.order_id, 128);

@@ -22,7 +22,7 @@ pub(super) async fn open_warehouse(
 ) -> Answer<proto::Warehouse> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = service.cause(&caller, "OpenWarehouse", &body).await?;
+    let cause = caller.checked_cause(&service.views, "OpenWarehouse", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let details = Details {
@@ -80,7 +80,7 @@ pub(super) async fn define_bins(
 ) -> Answer<proto::DefineBinsResponse> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = service.cause(&caller, "DefineBins", &body).await?;
+    let cause = caller.checked_cause(&service.views, "DefineBins", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let bins = new_bins(&mut violations, &body.bins);
@@ -148,7 +148,7 @@ pub(super) async fn assign_bin(
 ) -> Answer<proto::Bin> {
     let caller = Caller::of(&request)?;
     let body = request.into_inner();
-    let cause = service.cause(&caller, "AssignBin", &body).await?;
+    let cause = caller.checked_cause(&service.views, "AssignBin", &body).await?;
     let mut violations = Violations::default();
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let sku = parse::sku(&mut violations, "sku", &body.sku);

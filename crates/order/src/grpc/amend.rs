@@ -22,7 +22,8 @@ pub(super) async fn amend(
     let caller = Caller::of(&request)?;
     let asked = request.into_inner();
     let order_id = answers::resolve(api, &asked.order_id).await?;
-    let cause = Cause { story: order_id.clone(), ..caller.cause(RPC, &asked) };
+    let cause = caller.checked_cause(&api.views, RPC, &asked).await?;
+    let cause = Cause { story: order_id.clone(), ..cause };
     // A repeat must not be read against what the order became since.
     match api.orders.execute(&order_id, Command::Recall, cause.clone()).await {
         Ok(receipt) => {

@@ -223,7 +223,7 @@ pub(super) async fn record_consent(
     };
     let consent = parse::consent(&mut wrong, "", &said);
     wrong.done()?;
-    let cause = caller.cause("RecordConsent", &asked);
+    let cause = caller.checked_cause(&api.views, "RecordConsent", &asked).await?;
     let id = asked.contact_id.as_str();
     let done = api.contacts.execute(id, Command::RecordConsent(consent), cause).await;
     let receipt = done.map_err(|error| refusals::of_contact(id, error))?;
@@ -240,7 +240,7 @@ pub(super) async fn erase(
     let reason = wrong.text("reason", &asked.reason, 200);
     wrong.done()?;
     let id = asked.contact_id.as_str();
-    let cause = caller.cause("EraseContact", &asked);
+    let cause = caller.checked_cause(&api.views, "EraseContact", &asked).await?;
     let done = api.contacts.execute(id, Command::Erase { reason }, cause.clone()).await;
     let receipt = done.map_err(|error| refusals::of_contact(id, error))?;
     // The process does it too, should we end here; whoever is answered can rely on it.
@@ -260,7 +260,7 @@ pub(super) async fn amend(
     let caller = Caller::of(&request)?;
     let asked = request.into_inner();
     let id = asked.contact_id.as_str();
-    let cause = caller.cause("AmendContact", &asked);
+    let cause = caller.checked_cause(&api.views, "AmendContact", &asked).await?;
     // A repeat must not claim a phone again that was given up since.
     match api.contacts.execute(id, Command::Recall, cause.clone()).await {
         Ok(receipt) => return Ok(reply(&receipt, after(api, id, &receipt).await?)),

@@ -16,8 +16,15 @@ use crate::views::document::OrderDocument;
 use crate::views::orders;
 use crate::wire::SERVICE;
 
-fn cause(caller: &Caller, rpc: &'static str, body: &impl Message, order_id: &str) -> Cause {
-    Cause { story: order_id.to_owned(), ..caller.cause(rpc, body) }
+async fn cause(
+    api: &Api,
+    caller: &Caller,
+    rpc: &'static str,
+    body: &impl Message,
+    order_id: &str,
+) -> Result<Cause, Status> {
+    let cause = caller.checked_cause(&api.views, rpc, body).await?;
+    Ok(Cause { story: order_id.to_owned(), ..cause })
 }
 
 /// Waits until the view shows `there`, and answers the order with `settled`.
@@ -55,7 +62,7 @@ pub(super) async fn confirm(
     let caller = Caller::of(&request)?;
     let asked = request.into_inner();
     let order_id = answers::resolve(api, &asked.order_id).await?;
-    let cause = cause(&caller, "ConfirmOrder", &asked, &order_id);
+    let cause = cause(api, &caller, "ConfirmOrder", &asked, &order_id).await?;
     let done = api
         .orders
         .execute_then(&order_id, Command::RequestConfirmation, cause, |order, _| order.attempt)
@@ -74,7 +81,7 @@ pub(super) async fn cancel(
     let reason = wrong.text("reason", &asked.reason, 200);
     wrong.done()?;
     let order_id = answers::resolve(api, &asked.order_id).await?;
-    let cause = cause(&caller, "CancelOrder", &asked, &order_id);
+    let cause = cause(api, &caller, "CancelOrder", &asked, &order_id).await?;
     let done = api.orders.execute(&order_id, Command::Cancel { reason }, cause).await;
     let receipt = done.map_err(|error| refusals::of_order(&order_id, error))?;
     let cancelled = |document: &OrderDocument| {
@@ -110,7 +117,7 @@ pub(super) async fn hold(
     }
     wrong.done()?;
     let order_id = answers::resolve(api, &asked.order_id).await?;
-    let cause = cause(&caller, "HoldOrder", &asked, &order_id);
+    let cause = cause(api, &caller, "HoldOrder", &asked, &order_id).await?;
     simple(api, &order_id, Command::Hold(Hold { name, reason, until_ms }), cause).await
 }
 
@@ -124,7 +131,7 @@ pub(super) async fn release(
     let name = wrong.text("name", &asked.name, 64);
     wrong.done()?;
     let order_id = answers::resolve(api, &asked.order_id).await?;
-    let cause = cause(&caller, "ReleaseOrder", &asked, &order_id);
+    let cause = cause(api, &caller, "ReleaseOrder", &asked, &order_id).await?;
     simple(api, &order_id, Command::Release { name, lapsed: false }, cause).await
 }
 
@@ -149,7 +156,7 @@ pub(super) async fn add_note(
     let text = personal::seal_note(&api.vault, &contact_id, &text).await;
     let text = text.map_err(contacts::unsealed)?;
     let note = Note { note_id: caller.new_id("AddNote"), text, visibility };
-    let cause = cause(&caller, "AddNote", &asked, &order_id);
+    let cause = cause(api, &caller, "AddNote", &asked, &order_id).await?;
     simple(api, &order_id, Command::AddNote(note), cause).await
 }
 

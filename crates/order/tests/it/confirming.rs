@@ -60,6 +60,33 @@ async fn a_repeated_confirm_answers_what_the_first_one_did() {
 }
 
 #[tokio::test]
+async fn a_key_used_for_one_order_is_refused_for_another() {
+    let world = world().await;
+    world.inventory.put("CAIRO", "MUG-RED", 10);
+    let mona = world.create(vec![line("MUG-RED", 2)]).await.order_id;
+    let omar = world.create(vec![line("MUG-RED", 2)]).await.order_id;
+    let confirm = async |order_id: &str| {
+        let ask = proto::ConfirmOrderRequest { order_id: order_id.to_owned() };
+        world.client().confirm_order(keyed(ask, "once")).await
+    };
+    let note = async |order_id: &str| {
+        let (order_id, text) = (order_id.to_owned(), "ring twice".to_owned());
+        let ask = proto::AddNoteRequest { order_id, text, visibility: String::new() };
+        world.client().add_note(keyed(ask, "once")).await
+    };
+    confirm(&mona).await.unwrap();
+    let refused = confirm(&omar).await.unwrap_err();
+    assert_eq!(reason(&refused), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(world.get(&omar).await.lifecycle, "pending");
+    assert!(is_replayed(&confirm(&mona).await.unwrap()));
+    // The key's scope is the rpc: a note is another one, and its own second order is refused too.
+    note(&omar).await.unwrap();
+    assert_eq!(reason(&note(&mona).await.unwrap_err()), "IDEMPOTENCY_KEY_REUSED");
+    world.is_rebuilt_the_same().await;
+    assert_eq!(reason(&confirm(&omar).await.unwrap_err()), "IDEMPOTENCY_KEY_REUSED");
+}
+
+#[tokio::test]
 async fn a_short_order_stays_pending_says_how_short_and_confirms_when_stock_came() {
     let world = world().await;
     world.inventory.put("CAIRO", "MUG-RED", 1);

@@ -138,7 +138,7 @@ impl Shipping {
     ) -> Result<Response<proto::CourierAccount>, Status> {
         let amendment = amendment(&body)?;
         let command = Command::Amend(amendment);
-        let cause = caller.cause("AmendCourierAccount", &body);
+        let cause = caller.checked_cause(&self.parts.views, "AmendCourierAccount", &body).await?;
         self.change_account(&body.courier_account_id, command, cause).await
     }
 
@@ -156,7 +156,7 @@ impl Shipping {
         let sealed =
             sealed.map_err(|error| status::broken("the credentials cannot be sealed", error))?;
         let credentials = Credentials { sealed: Some(sealed), last4: last4(Some(&key)) };
-        let cause = caller.cause("RotateCredentials", &body);
+        let cause = caller.checked_cause(&self.parts.views, "RotateCredentials", &body).await?;
         self.change_account(id, Command::RotateCredentials(credentials), cause).await
     }
 

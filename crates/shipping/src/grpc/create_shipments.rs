@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use nexus_es::{Cause, Positions, Receipt, derived_id};
+use nexus_es::{Cause, Positions, Receipt};
 use nexus_proto::shipping::v1 as proto;
 use nexus_runtime::caller::Caller;
 use nexus_runtime::reply::replayed_if;
@@ -42,7 +42,10 @@ impl Shipping {
             let rule = format!("is one number, but there are {count} parcels: ship by fulfilment");
             return Err(status::invalid_field("tracking_number", rule));
         }
-        let cause = Cause { story: order_id.clone(), ..caller.cause("CreateShipments", &body) };
+        let cause = Cause {
+            story: order_id.clone(),
+            ..caller.checked_cause(&self.parts.views, "CreateShipments", &body).await?
+        };
         let planned = {
             let lock = self.parts.planning_of(&order_id);
             let _one_at_a_time = lock.lock().await;
@@ -124,10 +127,7 @@ impl Shipping {
             let plan = self.plan_of(wish, one, &state, goods.as_ref(), cash.as_deref()).await?;
             let id = one.shipment_id.clone();
             let command = Command::Plan { plan: Box::new(plan), then: then(wish, cause) };
-            // One request, several streams: each knows its share by an id of its own.
-            let command_id = derived_id(&["shipment", &cause.command_id.to_string(), &id]);
-            let cause = Cause { command_id, ..cause.clone() };
-            let told = self.parts.shipments.execute(&id, command, cause).await;
+            let told = self.parts.shipments.execute(&id, command, cause.clone()).await;
             let receipt = told.map_err(|error| refusals::shipment(&id, WISH, error))?;
             planned.push((id, receipt));
         }

@@ -82,7 +82,7 @@ impl Shipping {
         let id = &body.manifest_id;
         let account = self.manifest(id).await?.account().unwrap_or_default().to_owned();
         let scan = self.scanned(&account, &number).await?;
-        let cause = caller.cause("ScanManifest", &body);
+        let cause = caller.checked_cause(&self.parts.views, "ScanManifest", &body).await?;
         let told =
             self.parts.manifests.execute_then(id, Command::Scan(scan), cause, |_, events| {
                 events.first().map(result_of)
@@ -105,7 +105,7 @@ impl Shipping {
         body: proto::CloseManifestRequest,
     ) -> Result<Response<proto::Document>, Status> {
         let id = &body.manifest_id;
-        let cause = caller.cause("CloseManifest", &body);
+        let cause = caller.checked_cause(&self.parts.views, "CloseManifest", &body).await?;
         let now = clock::now_ms();
         let state = self.manifest(id).await?;
         let page = page_of(id, &state, now);

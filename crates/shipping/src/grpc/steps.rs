@@ -24,7 +24,7 @@ impl Shipping {
         caller: &Caller,
         body: proto::CreateAwbRequest,
     ) -> Result<Response<proto::Shipment>, Status> {
-        let cause = caller.cause("CreateAwb", &body);
+        let cause = caller.checked_cause(&self.parts.views, "CreateAwb", &body).await?;
         self.ask_for_awb(&body.shipment_id, cause).await
     }
 
@@ -45,7 +45,11 @@ impl Shipping {
             let facts = [("courier", name), ("shipment_id", id)];
             return Err(status::refused("NOT_BOSTA", sentence, &facts));
         }
-        self.ask_for_awb(id, caller.cause("CreateAwbBosta", &body)).await
+        self.ask_for_awb(
+            id,
+            caller.checked_cause(&self.parts.views, "CreateAwbBosta", &body).await?,
+        )
+        .await
     }
 
     async fn ask_for_awb(
@@ -77,7 +81,7 @@ impl Shipping {
         let number = number.map(|given| violations.text("tracking_number", given, NUMBER_MAX));
         violations.done()?;
         let id = &body.shipment_id;
-        let cause = caller.cause("HandOver", &body);
+        let cause = caller.checked_cause(&self.parts.views, "HandOver", &body).await?;
         let state = self.state(id, WISH).await?;
         let order_id = state.plan().map(|plan| plan.order_id.clone()).unwrap_or_default();
         if !state.is_handed_over() {
@@ -108,7 +112,7 @@ impl Shipping {
         let reason = violations.text("reason", &body.reason, REASON_MAX);
         violations.done()?;
         let id = &body.shipment_id;
-        let cause = caller.cause("VoidAwb", &body);
+        let cause = caller.checked_cause(&self.parts.views, "VoidAwb", &body).await?;
         let state = self.state(id, WISH).await?;
         let receipt =
             self.execute(id, &state, Command::RequestVoid { reason }, cause, WISH).await?;
@@ -149,7 +153,7 @@ impl Shipping {
                 .ok_or_else(|| status::invalid_field("format", "must be A4 or A6"))?,
         };
         let id = &body.shipment_id;
-        let cause = caller.cause("PrintAwb", &body);
+        let cause = caller.checked_cause(&self.parts.views, "PrintAwb", &body).await?;
         let mut state = self.state(id, PRINT).await?;
         if state.awb().is_some() && state.label(format).is_none() {
             self.fetch_label(id, &state, format, &cause).await?;

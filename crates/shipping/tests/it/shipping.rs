@@ -52,6 +52,31 @@ async fn asking_again_answers_the_same_shipments_by_key_or_by_wish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_used_for_one_order_or_shipment_is_refused_for_another() {
+    let world = World::start(CALM).await;
+    let account = world.account("bosta", "key").await.courier_account_id;
+    let orders = ["1", "2"].map(|name| world.packed_order(name, 1));
+    let ship = async |order_id: &str, key: &str| {
+        let asked = world.keyed(key, wish(order_id, &account));
+        let made = world.client().create_shipments(asked).await?.into_inner();
+        Ok::<_, tonic::Status>(made.shipments[0].shipment_id.clone())
+    };
+    let hand_over = async |shipment_id: &str| {
+        let shipment_id = shipment_id.to_owned();
+        let asked = proto::HandOverRequest { shipment_id, ..Default::default() };
+        world.client().hand_over(world.keyed("k", asked)).await
+    };
+    let reused = Some("IDEMPOTENCY_KEY_REUSED".to_owned());
+    let first = ship(&orders[0], "k").await.unwrap();
+    assert_eq!(status::reason(&ship(&orders[1], "k").await.unwrap_err()), reused);
+    let second = ship(&orders[1], "k2").await.unwrap();
+    hand_over(&first).await.unwrap();
+    assert_eq!(status::reason(&hand_over(&second).await.unwrap_err()), reused);
+    hand_over(&first).await.unwrap();
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_packed_or_on_hold_or_cancelled_does_not_ship() {
     let world = World::start(CALM).await;
     let account = world.account("bosta", "key").await.courier_account_id;

@@ -10,7 +10,7 @@ use nexus_es::memory::{
 };
 use nexus_es::seal::{MasterKeys, Vault};
 use nexus_es::tasks::Tasks;
-use nexus_es::{Actor, derived_id};
+use nexus_es::{Actor, ActorKind, derived_id};
 use nexus_proto::common::v1::{Address, Recipient, SkuUnits};
 use nexus_proto::fulfillment::v1 as fulfillment;
 use nexus_proto::fulfillment::v1::fulfillment_service_server::FulfillmentServiceServer;
@@ -166,9 +166,12 @@ impl World {
         self.channels.request(message, &cause(""))
     }
 
-    /// A request with this key.
+    /// A request from outside with this key.
     pub(crate) fn keyed<M>(&self, key: &str, message: M) -> Request<M> {
-        let cause = nexus_es::Cause { command_id: derived_id(&["test", key]), ..cause("") };
+        let (kind, id, roles) = (ActorKind::Key, "key-1".to_owned(), vec!["manager".to_owned()]);
+        let actor = Actor { kind, id, roles, warehouse: String::new() };
+        let command_id = derived_id(&["test", key]);
+        let cause = nexus_es::Cause { command_id, actor, ..cause("") };
         self.channels.request(message, &cause)
     }
 

@@ -1,0 +1,90 @@
+//! The commands that callers from outside gave, each with the digest of its request. A handler
+//! knows those of its own aggregate; this view also finds a key that was used for another one.
+//! *Invariant:* the first request under a command id is the one that is kept.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use crate::commit::{ActorKind, Cause};
+use crate::heard::Heard;
+use crate::views::{Changes, View, ViewError};
+
+/// The table that [`CommandsView`] keeps; part of the view schema of a service that has it.
+pub const SCHEMA: &str = "
+CREATE TABLE commands (command_id TEXT PRIMARY KEY, request_hash BLOB NOT NULL);
+";
+
+const ROWS_A_STATEMENT: usize = 500;
+
+/// The table `commands` of one service.
+pub struct CommandsView([&'static str; 1]);
+
+impl CommandsView {
+    /// Of the service whose log this is.
+    #[must_use]
+    pub fn new(service: &'static str) -> Self {
+        Self([service])
+    }
+}
+
+#[async_trait]
+impl View for CommandsView {
+    fn name(&self) -> &'static str {
+        "commands"
+    }
+
+    fn sources(&self) -> &[&'static str] {
+        &self.0
+    }
+
+    async fn apply(
+        &self,
+        tx: &mut AnyConnection,
+        heard: &[Heard],
+        _changes: &mut Changes,
+    ) -> Result<(), ViewError> {
+        let mut used: BTreeMap<Uuid, &[u8]> = BTreeMap::new();
+        for cause in heard.iter().map(|heard| &heard.cause).filter(|cause| is_from_outside(cause)) {
+            used.entry(cause.command_id).or_insert(&cause.request_hash);
+        }
+        let used: Vec<_> = used.into_iter().collect();
+        for chunk in used.chunks(ROWS_A_STATEMENT) {
+            let rows: Vec<_> =
+                (0..chunk.len()).map(|n| format!("(${}, ${})", 2 * n + 1, 2 * n + 2)).collect();
+            let text = format!(
+                "INSERT INTO commands (command_id, request_hash) VALUES {} \
+                 ON CONFLICT (command_id) DO NOTHING",
+                rows.join(", ")
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for (command_id, request_hash) in chunk {
+                query = query.bind(command_id.to_string()).bind(request_hash.to_vec());
+            }
+            query.execute(&mut *tx).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Our own services name their commands after their causes: these never clash.
+fn is_from_outside(cause: &Cause) -> bool {
+    cause.actor.kind != ActorKind::Service && !cause.request_hash.is_empty()
+}
+
+/// The digest of the request that a command id was used for.
+///
+/// # Errors
+/// When the database fails.
+pub async fn request_hash(
+    pool: &AnyPool,
+    command_id: Uuid,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    let row = sqlx::query("SELECT request_hash FROM commands WHERE command_id = $1")
+        .bind(command_id.to_string())
+        .fetch_optional(pool)
+        .await?;
+    row.map(|row| row.try_get(0)).transpose()
+}
