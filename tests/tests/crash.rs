@@ -4,7 +4,7 @@
 //! `NEXUS_CRASH_SEED` repeats a run's choices, `NEXUS_CRASH_KILLS` makes it longer.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -173,17 +173,20 @@ async fn at_rest(nexus: &Nexus, shop: &Shop) -> anyhow::Result<()> {
         Ok(webhooks.iter().all(|webhook| webhook.is("delivered")).then_some(()))
     })
     .await?;
+    let returned = shop.rest.all("/v1/shipments?tracking_status=returned", "shipments").await?;
+    let returned: BTreeSet<_> = returned.iter().map(|one| one.text("shipment_id")).collect();
     wait::until("for the messages to end", Duration::from_secs(90), async || {
         let messages = shop.rest.all("/v1/messages", "messages").await?;
-        let ended = messages.iter().all(|message| has_ended(message, &messages));
-        Ok(ended.then_some(()))
+        let went_back = |message: &Value| returned.contains(message.text("shipment_id"));
+        let mut open = messages.iter().filter(|one| !has_ended(one, went_back(one), &messages));
+        Ok(open.next().is_none().then_some(()))
     })
     .await
 }
 
 /// Read, failed, suppressed; or it stays unknown whether the channel took it: then it is listed as
-/// such, and not sent again once the customer was told what came after it.
-fn has_ended(message: &Value, all: &[Value]) -> bool {
+/// such, and not sent again once the customer was told what came after it, or it came to nothing.
+fn has_ended(message: &Value, went_back: bool, all: &[Value]) -> bool {
     let rank = |message: &Value| {
         let milestones = ["shipped", "out_for_delivery", "delivered"];
         milestones.iter().position(|milestone| *milestone == message.text("milestone"))
@@ -198,7 +201,9 @@ fn has_ended(message: &Value, all: &[Value]) -> bool {
     match (message.text("status"), message.text("reason")) {
         ("read" | "failed" | "suppressed", _) | (_, "MAYBE_SENT_TWICE") => true,
         // After two answers that never came it is not sent a third time.
-        ("requested", "SEND_UNKNOWN") => told_since() || message.number("attempts") >= 2,
+        ("requested", "SEND_UNKNOWN") => {
+            went_back || message.number("attempts") >= 2 || told_since()
+        }
         _ => false,
     }
 }
