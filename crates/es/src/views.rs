@@ -340,6 +340,8 @@ async fn feed(
         waiters: Arc::clone(waiters),
         stop: stop.clone(),
         tasks: tasks.clone(),
+        // A crash may have come between a batch that forgets and the emptying of the log.
+        forgetting: true.into(),
     };
     tasks.spawn("views", runner.run());
     Ok(Live { generation, positions, stop })

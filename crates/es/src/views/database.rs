@@ -14,6 +14,7 @@ use crate::heard::Positions;
 use crate::ids::Position;
 
 const READERS: u32 = 4;
+const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
 
 /// What every view database has beside the service's own tables.
 const OWN_TABLES: &str = "
@@ -122,6 +123,18 @@ impl Generation {
         Ok(positions)
     }
 
+    /// Moves all of the write-ahead log into the file and cuts it to nothing. False when a reader
+    /// is in the way.
+    pub(super) async fn truncate_log(&self) -> Result<bool, sqlx::Error> {
+        let mut writer = self.writer.acquire().await?;
+        // Batches must not wait long for a slow reader.
+        writer.execute("PRAGMA busy_timeout = 100").await?;
+        let done = writer.fetch_one("PRAGMA wal_checkpoint(TRUNCATE)").await;
+        writer.execute(BUSY_TIMEOUT).await?;
+        let busy: i64 = done?.try_get(0)?;
+        Ok(busy == 0)
+    }
+
     pub(super) async fn mark_complete(&self) -> Result<(), ViewError> {
         sqlx::query(
             "INSERT INTO view_meta (name, value) VALUES ('complete', 'yes') \
@@ -200,7 +213,7 @@ async fn pool(url: &str, connections: u32, cache: &'static str) -> Result<AnyPoo
                 for pragma in [
                     "PRAGMA journal_mode = WAL",
                     "PRAGMA synchronous = NORMAL",
-                    "PRAGMA busy_timeout = 5000",
+                    BUSY_TIMEOUT,
                     "PRAGMA temp_store = MEMORY",
                     cache,
                     "PRAGMA secure_delete = ON",

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -24,6 +25,8 @@ use crate::tasks::{Tasks, panic_text};
 const BATCH: usize = 500;
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// A write-ahead log that readers kept from being emptied is tried again after this.
+const FORGET_AGAIN: Duration = Duration::from_secs(1);
 /// A commit that fails so often while applied alone is set aside, so that it blocks no other.
 pub(super) const POISON_AFTER: u32 = 5;
 /// What `SQLite` says when the file cannot be used now: `BUSY`, `LOCKED`, `READONLY`, `IOERR`,
@@ -39,6 +42,8 @@ pub(super) struct Runner {
     pub(super) waiters: Arc<Waiters>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: Tasks,
+    /// The write-ahead log may still hold what a batch deleted for good.
+    pub(super) forgetting: AtomicBool,
 }
 
 type Batch = Vec<(&'static str, Vec<Stored>)>;
@@ -68,9 +73,14 @@ impl Runner {
         }
         drop(sender);
         loop {
+            let forgetting = self.forgetting.load(Ordering::Relaxed);
             let first = tokio::select! {
                 () = self.stop.cancelled() => return,
                 first = arrivals.recv() => first,
+                () = tokio::time::sleep(FORGET_AGAIN), if forgetting => {
+                    self.forget().await;
+                    continue;
+                }
             };
             let Some(first) = first else { return };
             let mut size = first.1.len();
@@ -154,8 +164,27 @@ impl Runner {
             checkpoint(&mut tx, source, *position).await?;
         }
         tx.commit().await?;
+        if changes.forgets {
+            self.forgetting.store(true, Ordering::Relaxed);
+        }
+        self.forget().await;
         self.publish(&reached, &changes);
         Ok(())
+    }
+
+    /// Empties the write-ahead log after a batch that deleted something for good; while a reader
+    /// is at work in it, the next batch tries again.
+    async fn forget(&self) {
+        if !self.forgetting.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.generation.truncate_log().await {
+            Ok(emptied) => self.forgetting.store(!emptied, Ordering::Relaxed),
+            Err(error) => {
+                let service = self.service;
+                warn!(service, "the write-ahead log of {service} is not emptied: {error}");
+            }
+        }
     }
 
     /// Notes a commit that cannot be applied and goes on behind it.

@@ -13,8 +13,8 @@ use crate::log::Append;
 use crate::memory::MemoryLog;
 
 /// Counts events by type; refuses the type `thing.Poison`, panics at `thing.Panic`, breaks a
-/// constraint at `thing.Nothing`, and while `away` is above zero any
-/// `thing.Sealed`, for which it needs a port.
+/// constraint at `thing.Nothing`, forgets `thing.Canary` at `thing.Forgotten`, and while `away` is
+/// above zero refuses any `thing.Sealed`, for which it needs a port.
 #[derive(Clone, Default)]
 struct Counts {
     failures: Arc<AtomicU32>,
@@ -48,6 +48,12 @@ impl View for Counts {
                 sqlx::query("INSERT INTO counts (name, n) VALUES ('nothing', NULL)")
                     .execute(&mut *tx)
                     .await?;
+            }
+            if heard.event_type() == "thing.Forgotten" {
+                sqlx::query("DELETE FROM counts WHERE name = 'thing.Canary'")
+                    .execute(&mut *tx)
+                    .await?;
+                changes.forget();
             }
             let down = |n: u32| n.checked_sub(1);
             if heard.event_type() == "thing.Sealed"
@@ -162,6 +168,13 @@ impl World {
         let files = std::fs::read_dir(self.dir.path()).unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.ends_with(".db")).collect()
+    }
+
+    /// True when the bytes of `text` stand in any file of the views.
+    fn holds(&self, text: &str) -> bool {
+        let files = std::fs::read_dir(self.dir.path()).unwrap();
+        let mut files = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        files.any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
     }
 
     async fn reach(&self, positions: &Positions) {
@@ -308,6 +321,33 @@ async fn a_port_that_is_away_is_waited_for_and_nothing_is_set_aside() {
     world.reach(&last).await;
     assert_eq!((world.count("thing.Sealed").await, world.count("thing.Made").await), (1, 1));
     assert!(world.poison().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_forgotten_stands_in_no_file_any_more() {
+    let world = World::new().await;
+    world.reach(&world.append("thing.Happened").await).await;
+    world.reach(&world.append("thing.Canary").await).await;
+    assert!(world.holds("thing.Canary"));
+    world.reach(&world.append("thing.Forgotten").await).await;
+    assert!(!world.holds("thing.Canary"));
+}
+
+#[tokio::test]
+async fn what_a_reader_keeps_from_being_forgotten_goes_once_it_is_done() {
+    let world = World::new().await;
+    world.reach(&world.append("thing.Canary").await).await;
+    let mut reader = world.views.pool().begin().await.unwrap();
+    sqlx::query("SELECT n FROM counts").fetch_all(&mut *reader).await.unwrap();
+    world.reach(&world.append("thing.Forgotten").await).await;
+    assert!(world.holds("thing.Canary"));
+    drop(reader);
+    let forgotten = async {
+        while world.holds("thing.Canary") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), forgotten).await.unwrap();
 }
 
 #[tokio::test]

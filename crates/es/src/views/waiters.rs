@@ -5,14 +5,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Keys whose rows a batch changed, for example `order:01…`.
+/// What a batch changed.
 #[derive(Debug, Default)]
-pub struct Changes(BTreeSet<String>);
+pub struct Changes {
+    /// Keys of rows, for example `order:01…`.
+    keys: BTreeSet<String>,
+    pub(super) forgets: bool,
+}
 
 impl Changes {
     /// Notes that the rows of `key` changed.
     pub fn add(&mut self, key: impl Into<String>) {
-        self.0.insert(key.into());
+        self.keys.insert(key.into());
+    }
+
+    /// Asks that what the batch deletes is gone from the files too, the write-ahead log included:
+    /// an erased person must not be read there.
+    pub fn forget(&mut self) {
+        self.forgets = true;
     }
 }
 
@@ -45,7 +55,7 @@ impl Waiters {
         if waiting.keys.is_empty() {
             return;
         }
-        for key in &changes.0 {
+        for key in &changes.keys {
             // The entry stays: somebody may have taken it and not wait on it yet.
             if let Some(notify) = waiting.keys.get(key) {
                 notify.notify_waiters();

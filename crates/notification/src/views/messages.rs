@@ -52,6 +52,7 @@ impl View for Messages {
                 changes.add(format!("message:{}", heard.aggregate.id));
             } else if heard.service() == ORDER && heard.event_type() == "contact.Erased" {
                 forget(tx, &heard.aggregate.id).await?;
+                changes.forget();
             }
         }
         Ok(())

@@ -77,6 +77,7 @@ impl View for OrdersView {
                 changes.add(key(&heard.aggregate.id));
             } else if heard.event_type() == "contact.Erased" {
                 batch.erased.insert(heard.aggregate.id.clone());
+                changes.forget();
             }
         }
         batch.write(tx).await

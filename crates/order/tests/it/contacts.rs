@@ -4,7 +4,9 @@ use nexus_proto::common::v1::Consent;
 use nexus_proto::order::v1 as proto;
 use tonic::Code;
 
-use crate::support::{World, call, is_replayed, keyed, line, mona, order_of, reason, world};
+use crate::support::{
+    DEADLINE, World, call, is_replayed, keyed, line, mona, order_of, reason, world,
+};
 
 async fn create(world: &World, asked: proto::CreateContactRequest) -> proto::Contact {
     world.client().create_contact(call(asked)).await.unwrap().into_inner()
@@ -105,6 +107,24 @@ async fn an_erased_contact_is_gone_from_views_and_search_and_totals_stay() {
     assert!(!create(&world, mona()).await.existing);
     world.client().erase_contact(call(erase)).await.unwrap();
     world.is_rebuilt_the_same().await;
+}
+
+#[tokio::test]
+async fn an_erased_contact_stands_in_no_file_of_the_views() {
+    let world = world().await;
+    let order = world.create(vec![line("MUG-RED", 1)]).await;
+    world.create(vec![line("MUG-BLUE", 1)]).await;
+    let words = ["Mona Ali", "1001234567", "ring twice", "9 Road 233", "mona"];
+    assert!(words.iter().all(|word| world.view_files_hold(word)), "not written at all");
+    let contact_id = order.contact.unwrap().contact_id;
+    let erase = proto::EraseContactRequest { contact_id, reason: "asked".to_owned() };
+    world.client().erase_contact(call(erase)).await.unwrap();
+    let forgotten = async {
+        while words.iter().any(|word| world.view_files_hold(word)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, forgotten).await.unwrap();
 }
 
 #[tokio::test]

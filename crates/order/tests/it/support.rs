@@ -55,7 +55,7 @@ pub(crate) struct World {
     pub(crate) channels: Channels,
     pub(crate) client: OrderServiceClient<Channel>,
     tasks: Stop,
-    _views: Option<tempfile::TempDir>,
+    views_dir: Option<tempfile::TempDir>,
 }
 
 /// Ends what runs when the test does.
@@ -93,7 +93,7 @@ pub(crate) async fn world_with(config: Config) -> World {
         views_dir: views.path().to_owned(),
     };
     let world = world_on(stores, Inventory::default(), config).await;
-    World { _views: Some(views), ..world }
+    World { views_dir: Some(views), ..world }
 }
 
 /// The service over `stores`, beside an inventory that may have lived before.
@@ -138,7 +138,7 @@ pub(crate) async fn world_on(stores: Stores, inventory: Inventory, config: Confi
         channels,
         client,
         tasks: Stop(tasks),
-        _views: None,
+        views_dir: None,
     }
 }
 
@@ -350,6 +350,13 @@ impl World {
     pub(crate) async fn order_log(&self) -> Vec<u8> {
         let mut tail = self.log.tail("order", Position::START).await.unwrap();
         tail.next(10_000).await.unwrap().iter().flat_map(|commit| commit.bytes.to_vec()).collect()
+    }
+
+    /// True when the bytes of `text` stand in any file of the views.
+    pub(crate) fn view_files_hold(&self, text: &str) -> bool {
+        let files = std::fs::read_dir(self.views_dir.as_ref().unwrap()).unwrap();
+        let mut files = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        files.any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
     }
 
     /// Ends everything that runs here, as a shutdown does.
