@@ -73,7 +73,8 @@ pub trait Timers: Send + Sync + 'static {
     /// what was asked for while it was dealt with stands.
     async fn settle(&self, fired: &Timer, next: Option<i64>) -> Result<(), PortError>;
     /// The timers of `process` that are due at `now_ms`, oldest first, at most `max`. A timer stays
-    /// due until it is settled, cancelled or replaced, so that a crash while handling it fires it again.
+    /// due until it is settled, cancelled or replaced, so that a crash while handling it fires it
+    /// again.
     async fn due(&self, process: &str, now_ms: i64, max: usize) -> Result<Vec<Timer>, PortError>;
     /// When the next timer of `process` is due.
     async fn next_due(&self, process: &str) -> Result<Option<i64>, PortError>;

@@ -219,16 +219,7 @@ async fn run<A: Aggregate>(
                 tokio::time::sleep(jittered(attempt)).await;
             }
             Err(AppendError::TooLarge { bytes }) => {
-                // Whatever only asked is decided again, on the state without these events.
-                let undecided = batch.split_off(decided.len());
-                for (pending, decided) in std::mem::take(batch).into_iter().zip(&decided) {
-                    if decided.has_events() {
-                        (pending.answer)(Err(HandleError::TooLarge { bytes }));
-                    } else {
-                        batch.push(pending);
-                    }
-                }
-                batch.extend(undecided);
+                fail_too_large(batch, &decided, bytes);
                 return None;
             }
             Err(AppendError::Unknown(source)) => {
@@ -245,6 +236,20 @@ async fn run<A: Aggregate>(
     }
     fail_each(batch, batch.len(), || HandleError::Contended);
     None
+}
+
+/// Fails the commands whose events are too large together. Whatever only asked stays in the batch
+/// and is decided again, on the state without these events.
+fn fail_too_large<A: Aggregate>(batch: &mut Vec<Pending<A>>, decided: &[Decided<A>], bytes: usize) {
+    let undecided = batch.split_off(decided.len());
+    for (pending, decided) in std::mem::take(batch).into_iter().zip(decided) {
+        if decided.has_events() {
+            (pending.answer)(Err(HandleError::TooLarge { bytes }));
+        } else {
+            batch.push(pending);
+        }
+    }
+    batch.extend(undecided);
 }
 
 /// Decides as many commands of the batch as fit into one commit, moving the state along. On any

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
 use super::{ROWS_A_STATEMENT, placeholders};
-use crate::domain::stock_ledger::Event;
+use crate::domain::stock_ledger::{Event, Missing};
 use crate::domain::{BinUnits, SkuUnits};
 
 const COLUMNS: &str = "sku, position, event_index, nth, warehouse, at_ms, kind, units, bin, \
@@ -98,15 +98,7 @@ fn lines(event: &Event) -> Vec<Line> {
             in_bins(&Line { order_id: order.to_string(), ..kind("picked") }, lines)
         }
         Event::ShortPicked { order, lines, missing, .. } => {
-            let order_id = order.to_string();
-            let reason = "not found by the picker".to_owned();
-            let like = Line { order_id, reason, ..kind("released") };
-            let short = missing.iter().flat_map(|missing| {
-                let reason = missing.reason.clone();
-                let like = Line { kind: "found_short", reason, ..like.clone() };
-                in_bins(&like, std::slice::from_ref(&missing.at))
-            });
-            of_skus(&like, lines).into_iter().chain(short).collect()
+            short(order.to_string(), lines, missing)
         }
         Event::Unpicked { order, lines, reason, .. } => {
             let (order_id, reason) = (order.to_string(), reason.clone());
@@ -133,6 +125,18 @@ fn lines(event: &Event) -> Vec<Line> {
             ..kind("promise_broken")
         }],
     }
+}
+
+/// What was not found is given back, and its bin is short.
+fn short(order_id: String, lines: &[SkuUnits], missing: &[Missing]) -> Vec<Line> {
+    let reason = "not found by the picker".to_owned();
+    let like = Line { order_id, reason, ..kind("released") };
+    let found_short = missing.iter().flat_map(|missing| {
+        let reason = missing.reason.clone();
+        let like = Line { kind: "found_short", reason, ..like.clone() };
+        in_bins(&like, std::slice::from_ref(&missing.at))
+    });
+    of_skus(&like, lines).into_iter().chain(found_short).collect()
 }
 
 fn kind(kind: &'static str) -> Line {

@@ -50,31 +50,10 @@ async fn step(
 ) -> anyhow::Result<bool> {
     let before = probe::measure(dir)?;
     let (commits, syncs) = shop.system.written();
-    let places = Arc::new(Semaphore::new(MAX_OPEN));
     let (sender, mut done) = mpsc::unbounded_channel();
     let cpu = report::cpu_us();
     let began = Instant::now();
-    let mut dropped = 0_u32;
-    let mut begun = 0_u32;
-    loop {
-        let intended = began + Duration::from_secs_f64(f64::from(begun) / rate);
-        if intended - began >= length {
-            break;
-        }
-        tokio::time::sleep_until(intended).await;
-        begun += 1;
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            dropped += 1;
-            continue;
-        };
-        let (shop, sender) = (Arc::clone(shop), sender.clone());
-        drop(tokio::task::spawn(async move {
-            let ran = one(&shop, intended).await;
-            drop(place);
-            drop(sender.send(ran));
-        }));
-    }
-    drop(sender);
+    let dropped = begin_all(shop, rate, length, sender).await;
     let mut latencies = Histogram::<u64>::new(3)?;
     let mut failed = 0_u32;
     let mut last_error = None;
@@ -112,6 +91,39 @@ async fn step(
     };
     report.print(json);
     Ok(held)
+}
+
+/// What became of one order: both latencies, in microseconds.
+type Ran = anyhow::Result<[u64; 2]>;
+
+/// Begins an order at each intended start; answers how many found no place.
+async fn begin_all(
+    shop: &Arc<Shop>,
+    rate: f64,
+    length: Duration,
+    done: mpsc::UnboundedSender<Ran>,
+) -> u32 {
+    let places = Arc::new(Semaphore::new(MAX_OPEN));
+    let began = Instant::now();
+    let (mut begun, mut dropped) = (0_u32, 0_u32);
+    loop {
+        let intended = began + Duration::from_secs_f64(f64::from(begun) / rate);
+        if intended - began >= length {
+            return dropped;
+        }
+        tokio::time::sleep_until(intended).await;
+        begun += 1;
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            dropped += 1;
+            continue;
+        };
+        let (shop, done) = (Arc::clone(shop), done.clone());
+        drop(tokio::task::spawn(async move {
+            let ran = one(&shop, intended).await;
+            drop(place);
+            drop(done.send(ran));
+        }));
+    }
 }
 
 /// Creates and confirms one order; the latency of each, in microseconds. The confirm is meant to

@@ -43,6 +43,24 @@ impl StockLedger {
                 self.begin(reservation, order);
                 self.end(reservation);
             }
+            Event::PromiseBroken { reservation, sku, units, .. } => {
+                self.unhold(reservation, sku, *units);
+                self.finish_if_idle(reservation);
+            }
+            Event::BinsAllocated { .. }
+            | Event::BinsReallocated { .. }
+            | Event::Picked { .. }
+            | Event::ShortPicked { .. }
+            | Event::Unpicked { .. }
+            | Event::Shipped { .. }
+            | Event::TakenBack { .. } => self.after_walk(event),
+        }
+        self
+    }
+
+    /// What happened while goods were fetched, sent off, and came back.
+    fn after_walk(&mut self, event: &Event) {
+        match event {
             Event::BinsAllocated { reservation, lines, .. } => {
                 lines.iter().for_each(|line| self.choose(reservation, line));
             }
@@ -75,12 +93,14 @@ impl StockLedger {
                 self.returns.insert(name, fingerprint(lines));
                 self.put_all(lines);
             }
-            Event::PromiseBroken { reservation, sku, units, .. } => {
-                self.unhold(reservation, sku, *units);
-                self.finish_if_idle(reservation);
-            }
+            Event::Received { .. }
+            | Event::Adjusted { .. }
+            | Event::Moved { .. }
+            | Event::Reserved { .. }
+            | Event::Released { .. }
+            | Event::ReleasedUnseen { .. }
+            | Event::PromiseBroken { .. } => {}
         }
-        self
     }
 
     fn tick(&mut self) -> u64 {
