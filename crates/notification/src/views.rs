@@ -7,11 +7,11 @@ pub(crate) mod templates;
 
 use std::sync::{Arc, LazyLock};
 
+use nexus_es::Heard;
 use nexus_es::seal::Vault;
 use nexus_es::tasks::Tasks;
 use nexus_es::views::{ViewError, Views, ViewsConfig};
 use nexus_es::work::{self, ParkedView};
-use nexus_es::Heard;
 use nexus_runtime::Ports;
 
 use crate::wire::SERVICE;
