@@ -1,5 +1,5 @@
 //! I36: what is personal stands in clear in no log, blob, key file, log line or trace.
-//! *Invariant:* the only clear text is in the tables of persons in the views, where erasing drops it.
+//! *Invariant:* clear text is only in the tables of persons in the views, where erasing drops it.
 
 use std::path::{Path, PathBuf};
 

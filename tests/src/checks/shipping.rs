@@ -77,7 +77,7 @@ pub fn check_i24(told: &Told, ledger: &Ledger) -> Vec<Violation> {
             });
         }
         let strange: Vec<_> = logged.keys().filter(|update| !sent.contains(*update)).collect();
-        // A webhook that was taken and whose answer was lost in a crash counts as not delivered yet.
+        // A webhook that was taken, and its answer lost in a crash, counts as not delivered yet.
         let pending = ledger.webhooks_of(delivery).any(|webhook| !webhook.is("delivered"));
         findings.unless(strange.is_empty() || pending, || {
             format!("shipment {id} logged what the courier never sent: {strange:?}")

@@ -8,8 +8,8 @@ use super::{Findings, Violation};
 use crate::harness::evidence::Told;
 use crate::harness::look::Look;
 
-/// I11: what an order makes move, moves exactly once, however often it was told: every unit of it is
-/// picked once and shipped once, and no movement stands twice.
+/// I11: what an order makes move, moves exactly once, however often it was told: each of its units
+/// is picked once and shipped once, and no movement stands twice.
 #[must_use]
 pub fn check_i11(told: &Told) -> Vec<Violation> {
     let mut findings = Findings::of("I11");

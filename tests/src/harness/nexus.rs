@@ -1,4 +1,4 @@
-//! A Nexus of one's own: the real binary on a folder of its own, started, killed, restarted, stopped.
+//! A Nexus of one's own: the real binary on a folder of its own, to start, kill and stop.
 //! *Invariant:* a Nexus that is dropped leaves no process behind.
 
 use std::fs::File;

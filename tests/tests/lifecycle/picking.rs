@@ -89,7 +89,10 @@ async fn a_wrong_lot_and_a_serial_read_twice_say_so() -> anyhow::Result<()> {
     assert_eq!(lists.text("pick_lists/0/lines/0/lot"), "L1");
     rest.post(&format!("/v1/pick-lists/{list}:assign"), &json!({"picker": "Hassan"})).await?;
     let picker = Picker { rest, list };
-    let read = |lot: &str, serial: &str| json!({"bin": TEA_BIN, "barcode": format!("(01){TEA_GTIN}(10){lot}(21){serial}")});
+    let read = |lot: &str, serial: &str| {
+        let barcode = format!("(01){TEA_GTIN}(10){lot}(21){serial}");
+        json!({"bin": TEA_BIN, "barcode": barcode})
+    };
     assert_eq!(picker.result(&read("L2", "S1")).await?, "WRONG_LOT");
     assert_eq!(picker.result(&read("L1", "S1")).await?, "ACCEPTED");
     assert_eq!(picker.result(&read("L1", "S1")).await?, "DUPLICATE_SERIAL");

@@ -34,8 +34,7 @@ async fn an_order_of_1200_lines_is_delivered_and_one_of_2001_gets_a_reason() -> 
 }
 
 #[tokio::test]
-async fn a_price_of_a_tenth_of_a_piastre_is_kept_and_its_line_rounded_half_up() -> anyhow::Result<()>
-{
+async fn a_price_of_a_tenth_of_a_piastre_is_kept_and_its_line_rounded() -> anyhow::Result<()> {
     let (_nexus, shop) = Nexus::with_shop(Options::default(), 100).await?;
     let mut body = Wish::of(1, &[(MUG, 4), (LAMP, 5), (SCARF, 15)]).body();
     for line in
