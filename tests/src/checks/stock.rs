@@ -95,7 +95,10 @@ mod tests {
     use crate::checks::names;
 
     fn told(shipped: i64, on_hand: i64) -> Told {
-        let moved = |kind: &str, units: i64| json!({"order_id": "o-1", "kind": kind, "units": units, "event_id": kind});
+        let moved = |kind: &str, units: i64| {
+            let event = kind;
+            json!({"order_id": "o-1", "kind": kind, "units": units, "event_id": event})
+        };
         let stock = json!({"sku": "MUG", "on_hand": on_hand, "available": on_hand,
                            "bins": [{"bin": "A", "on_hand": on_hand}]});
         let order = json!({"order_id": "o-1", "status": "delivered",
