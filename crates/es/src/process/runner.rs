@@ -28,7 +28,8 @@ use crate::work::{self, Standing, WorkItem};
 
 const LEASE: Duration = Duration::from_secs(5);
 const RENEW: Duration = Duration::from_millis(1500);
-const SAVE: Duration = Duration::from_millis(200);
+/// A checkpoint that is a second old only asks a second's work again.
+const SAVE: Duration = Duration::from_secs(1);
 const TIMER_POLL: Duration = Duration::from_millis(200);
 const READ_BATCH: usize = 256;
 /// Beyond so many open jobs no more is read.

@@ -217,6 +217,7 @@ async fn pool(url: &str, connections: u32, cache: &'static str) -> Result<AnyPoo
                     "PRAGMA temp_store = MEMORY",
                     cache,
                     "PRAGMA secure_delete = ON",
+                    "PRAGMA wal_autocheckpoint = 4000",
                 ] {
                     connection.execute(pragma).await?;
                 }

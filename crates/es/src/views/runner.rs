@@ -25,6 +25,9 @@ use crate::tasks::{Tasks, panic_text};
 const BATCH: usize = 500;
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// A batch of so many commits says that there is load: the next one is worth a short wait.
+const BUSY: usize = 6;
+const LINGER: Duration = Duration::from_millis(4);
 /// A write-ahead log that readers kept from being emptied is tried again after this.
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
 /// A commit that fails so often while applied alone is set aside, so that it blocks no other.
@@ -46,7 +49,8 @@ pub(super) struct Runner {
     pub(super) forgetting: AtomicBool,
 }
 
-type Batch = Vec<(&'static str, Vec<Stored>)>;
+type Arrived = (&'static str, Vec<Stored>);
+type Batch = Vec<Arrived>;
 
 pub(super) fn sources(views: &[Arc<dyn View>]) -> BTreeSet<&'static str> {
     views.iter().flat_map(|view| view.sources().iter().copied()).collect()
@@ -61,6 +65,35 @@ pub(super) async fn heads(config: &ViewsConfig, log: &dyn EventLog) -> Result<Po
     Ok(heads)
 }
 
+fn commits_of(batch: &Batch) -> usize {
+    batch.iter().map(|(_, commits)| commits.len()).sum()
+}
+
+/// Puts what has arrived into one batch, the commits of one log together: a transaction and its
+/// statements cost the same for one commit as for twenty. Under load it waits a moment for more.
+async fn gather(first: Arrived, arrivals: &mut mpsc::Receiver<Arrived>, busy: bool) -> Batch {
+    let mut batch: Batch = vec![first];
+    let linger = tokio::time::sleep(LINGER);
+    tokio::pin!(linger);
+    while commits_of(&batch) < BATCH {
+        let more = if busy {
+            tokio::select! {
+                biased;
+                more = arrivals.recv() => more,
+                () = &mut linger => None,
+            }
+        } else {
+            arrivals.try_recv().ok()
+        };
+        let Some((source, commits)) = more else { break };
+        match batch.iter_mut().find(|(present, _)| *present == source) {
+            Some((_, present)) => present.extend(commits),
+            None => batch.push((source, commits)),
+        }
+    }
+    batch
+}
+
 impl Runner {
     pub(super) async fn run(self) {
         let (sender, mut arrivals) = mpsc::channel(4);
@@ -72,6 +105,7 @@ impl Runner {
             self.tasks.spawn("view tail", follow);
         }
         drop(sender);
+        let mut busy = false;
         loop {
             let forgetting = self.forgetting.load(Ordering::Relaxed);
             let first = tokio::select! {
@@ -83,14 +117,8 @@ impl Runner {
                 }
             };
             let Some(first) = first else { return };
-            let mut size = first.1.len();
-            let mut batch: Batch = vec![first];
-            while size < BATCH
-                && let Ok(more) = arrivals.try_recv()
-            {
-                size += more.1.len();
-                batch.push(more);
-            }
+            let batch = gather(first, &mut arrivals, busy).await;
+            busy = commits_of(&batch) >= BUSY;
             self.take_in(&batch).await;
         }
     }
