@@ -62,6 +62,11 @@ pub async fn run(
     let views_config = views::config(ports.views_dir.clone(), &ports.vault);
     let views = Views::start(views_config, Arc::clone(&ports.log), ports.tasks.clone()).await?;
 
+    // The first phone that is read loads the numbering plans of all countries: no caller waits for
+    // that.
+    ports.tasks.spawn("phone plans", async move {
+        drop(tokio::task::spawn_blocking(move || phone::parse("+201001234567", country)).await);
+    });
     let orders = Handler::new(Arc::clone(&ports.log));
     let confirm =
         ConfirmOrder::new(orders.clone(), ports.channels.clone(), config.confirm_deadline_ms);

@@ -64,7 +64,7 @@ impl Problem {
     }
 
     pub(crate) fn no_route(path: &str) -> Self {
-        let detail = format!("there is no route {path}; GET /openapi.json lists all");
+        let detail = format!("there is no route {path}");
         Self::simple(StatusCode::NOT_FOUND, "NO_SUCH_ROUTE", detail)
     }
 

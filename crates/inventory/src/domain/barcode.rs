@@ -20,51 +20,22 @@ pub enum BadBarcode {
     /// A character that no symbol holds.
     #[error("holds a control character")]
     Control,
-    /// It has a GTIN's length, but its last digit does not fit the others.
-    #[error(
-        "\"{code}\" ends in {found}, but its other digits ask for {right}: read the code again"
-    )]
-    CheckDigit {
-        /// The code.
-        code: String,
-        /// Its last digit.
-        found: char,
-        /// What it should be.
-        right: char,
-    },
 }
 
 impl Barcode {
-    /// The barcode of a product, strictly: a GTIN with a wrong check digit is a typing error.
+    /// What a product carries, or a scanner read. A number of a GTIN's length whose last digit does
+    /// not fit is some shop's own code: it stays as it is, and is found as it is.
     ///
     /// # Errors
     /// [`BadBarcode`].
     pub fn parse(text: &str) -> Result<Self, BadBarcode> {
         let code = clean(text)?;
-        if !code.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(Self(code.to_owned()));
+        let digits = code.bytes().all(|byte| byte.is_ascii_digit());
+        // Eleven digits are a UPC-A whose leading zero a spreadsheet ate.
+        if digits && matches!(code.len(), 8 | 11..=14) && checks(code) {
+            return Ok(Self(format!("{code:0>14}")));
         }
-        match (code.len(), wrong_check_digit(code)) {
-            (8 | 11..=14, None) => Ok(Self(format!("{code:0>14}"))),
-            (8 | 12..=14, Some((found, right))) => {
-                Err(BadBarcode::CheckDigit { code: code.to_owned(), found, right })
-            }
-            // Eleven digits are a UPC-A whose leading zero a spreadsheet ate, if they check;
-            // otherwise some shop's own number.
-            _ => Ok(Self(code.to_owned())),
-        }
-    }
-
-    /// What a scan may stand for: like [`Self::parse`], but a wrong check digit is looked up as
-    /// text, as nothing is wrong with asking.
-    ///
-    /// # Errors
-    /// [`BadBarcode::Length`] and [`BadBarcode::Control`].
-    pub fn scanned(text: &str) -> Result<Self, BadBarcode> {
-        match Self::parse(text) {
-            Err(BadBarcode::CheckDigit { code, .. }) => Ok(Self(code)),
-            other @ (Ok(_) | Err(BadBarcode::Length | BadBarcode::Control)) => other,
-        }
+        Ok(Self(code.to_owned()))
     }
 
     /// The stored form.
@@ -92,16 +63,14 @@ fn clean(text: &str) -> Result<&str, BadBarcode> {
     Ok(code)
 }
 
-/// The last digit and what it should be, when these differ (GS1 modulo 10; leading zeros add
-/// nothing, so that every length is checked alike).
-fn wrong_check_digit(digits: &str) -> Option<(char, char)> {
+/// Whether the last digit fits the others (GS1 modulo 10; leading zeros add nothing, so that every
+/// length is checked alike).
+fn checks(digits: &str) -> bool {
     let mut values = digits.bytes().rev().map(|byte| u32::from(byte - b'0'));
-    let found = values.next()?;
+    let last = values.next();
     let sum: u32 =
         values.zip([3, 1].into_iter().cycle()).map(|(value, weight)| value * weight).sum();
-    let right = (10 - sum % 10) % 10;
-    let digit = |value| char::from_digit(value, 10).unwrap_or('?');
-    (found != right).then(|| (digit(found), digit(right)))
+    last == Some((10 - sum % 10) % 10)
 }
 
 #[cfg(test)]
@@ -122,13 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_check_digit_is_refused_and_the_right_one_named() {
-        let refused = Barcode::parse("4006381333930").unwrap_err();
-        assert_eq!(
-            refused,
-            BadBarcode::CheckDigit { code: "4006381333930".into(), found: '0', right: '1' }
-        );
-        assert_eq!(Barcode::scanned("4006381333930").unwrap().as_str(), "4006381333930");
+    fn a_number_whose_check_digit_does_not_fit_is_some_shops_own_code() {
+        assert_eq!(parsed("4006381333930"), "4006381333930");
+        assert_eq!(parsed("37600665606"), "37600665606");
     }
 
     #[test]
@@ -142,6 +107,6 @@ mod tests {
     fn nothing_overlong_or_control_characters_are_no_barcode() {
         assert_eq!(Barcode::parse("  "), Err(BadBarcode::Length));
         assert_eq!(Barcode::parse(&"x".repeat(81)), Err(BadBarcode::Length));
-        assert_eq!(Barcode::scanned("a\u{7}b"), Err(BadBarcode::Control));
+        assert_eq!(Barcode::parse("a\u{7}b"), Err(BadBarcode::Control));
     }
 }

@@ -181,12 +181,12 @@ pub(super) async fn resolve_barcode(
     let body = request.into_inner();
     let text = body.code.trim();
     let barcode =
-        Barcode::scanned(text).map_err(|bad| status::invalid_field("code", bad.to_string()))?;
+        Barcode::parse(text).map_err(|bad| status::invalid_field("code", bad.to_string()))?;
     if let Some(sku) = service.claimed_by(&barcode).await? {
         let wanted = barcode.clone();
         let read = move |details: &Details| {
             let mut packs = details.barcodes.iter();
-            let pack = packs.find(|pack| Barcode::scanned(&pack.code).as_ref() == Ok(&wanted));
+            let pack = packs.find(|pack| Barcode::parse(&pack.code).as_ref() == Ok(&wanted));
             pack.map(|pack| (pack.units, details.name.clone()))
         };
         if let Some((units, name)) = service.product(sku.as_str(), read).await?.flatten() {

@@ -144,7 +144,7 @@ fn search(product: &proto::Product) -> String {
     for barcode in &product.barcodes {
         terms.push(folded(&barcode.code));
         // A GTIN is found in every spelling: padded, it contains the shorter ones.
-        terms.extend(Barcode::scanned(&barcode.code).map(|code| folded(code.as_str())));
+        terms.extend(Barcode::parse(&barcode.code).map(|code| folded(code.as_str())));
     }
     terms.dedup();
     terms.join("\n")

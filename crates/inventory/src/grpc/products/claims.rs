@@ -29,7 +29,7 @@ impl Inventory {
         packs: &[Pack],
         cause: &Cause,
     ) -> Result<Vec<Barcode>, Status> {
-        if let Ok(own) = Barcode::scanned(sku.as_str())
+        if let Ok(own) = Barcode::parse(sku.as_str())
             && let Some(by) = self.claimed_by(&own).await?.filter(|by| by != sku)
         {
             return Err(taken(&own, &by, "is the SKU you register"));

@@ -49,7 +49,7 @@ pub(super) fn amendment(body: &proto::AmendProductRequest) -> Result<(Sku, Amend
 
 /// The stored forms of `codes`.
 pub(super) fn normal(codes: &[String]) -> Vec<Barcode> {
-    codes.iter().filter_map(|code| Barcode::scanned(code).ok()).collect()
+    codes.iter().filter_map(|code| Barcode::parse(code).ok()).collect()
 }
 
 fn packs(violations: &mut Violations, barcodes: &[proto::Barcode]) -> Vec<Pack> {
