@@ -20,6 +20,7 @@ use nexus_es::tasks::Tasks;
 use nexus_es_sqlite::SqliteStore;
 use nexus_gateway::Keys;
 use nexus_proto::work::v1::work_service_server::WorkServiceServer;
+use nexus_runtime::channels::Pipes;
 use nexus_runtime::rpc::{KeyCheck, RpcLayer};
 use nexus_runtime::work::Work;
 use nexus_runtime::{Channels, Ports, Running};
@@ -82,10 +83,10 @@ impl System {
         let listeners = Listeners::bind(settings).await?;
         let sandbox = start_sandbox(settings).await?;
         let endpoints = listeners.endpoints(&sandbox)?;
-        let ports = ports(settings, &store, &root, &endpoints)?;
+        let (ports, pipes) = ports(settings, &store, &root)?;
         let keys = Keys::start(Arc::clone(&ports.log), &ports.tasks).await?;
         let servers = Servers::default();
-        let running = serve(&ports, &servers, &keys, listeners, &endpoints).await?;
+        let running = serve(&ports, &servers, &keys, (listeners, pipes), &endpoints).await?;
         let readiness = readiness::Caught { running: running.clone() };
         readiness.wait(READY_PATIENCE).await?;
         let admin_key_file = first_start::admin_key(&ports, &keys, &settings.data).await?;
@@ -106,9 +107,9 @@ impl System {
         })
     }
 
-    /// Calls to its services.
-    pub(crate) fn channels(&self) -> Channels {
-        self.ports.channels.clone()
+    /// Calls to its services, over the address that others call too.
+    pub(crate) fn channels(&self) -> anyhow::Result<Channels> {
+        Ok(Channels::shared(&self.endpoints.grpc, Arc::clone(&self.ports.secrets))?)
     }
 
     /// Its log.
@@ -193,15 +194,10 @@ async fn start_sandbox(settings: &Settings) -> anyhow::Result<Sandbox> {
     nexus_sandbox::start(config).await.context("the sandboxes do not start")
 }
 
-fn ports(
-    settings: &Settings,
-    store: &SqliteStore,
-    root: &Root,
-    endpoints: &Endpoints,
-) -> anyhow::Result<Ports> {
+fn ports(settings: &Settings, store: &SqliteStore, root: &Root) -> anyhow::Result<(Ports, Pipes)> {
     let secrets = Arc::new(root.secrets());
-    let channels = Channels::shared(&endpoints.grpc, Arc::clone(&secrets))?;
-    Ok(Ports {
+    let (channels, pipes) = Channels::in_process(Arc::clone(&secrets));
+    let ports = Ports {
         log: store.log(),
         leases: store.leases(),
         checkpoints: store.checkpoints(),
@@ -214,7 +210,8 @@ fn ports(
         channels,
         secrets,
         speed: settings.speed,
-    })
+    };
+    Ok((ports, pipes))
 }
 
 /// Where view databases lie inside a data directory.
@@ -227,7 +224,7 @@ async fn serve(
     ports: &Ports,
     servers: &Servers,
     keys: &Arc<Keys>,
-    listeners: Listeners,
+    (listeners, pipes): (Listeners, Pipes),
     endpoints: &Endpoints,
 ) -> anyhow::Result<Vec<Running>> {
     let mut routes = RoutesBuilder::default();
@@ -246,7 +243,7 @@ async fn serve(
         nexus_ingress::run(ports.clone(), nexus_ingress::Config::from_env()?).await?;
     running.push(ingress_running);
     routes.add_service(WorkServiceServer::new(Work::new(running.clone(), &ports.log)));
-    serve_grpc(ports, &servers.inner, keys, routes, listeners.grpc).await?;
+    serve_grpc(ports, &servers.inner, keys, routes, (listeners.grpc, pipes)).await?;
     let readiness = Arc::new(readiness::Caught { running: running.clone() });
     let readiness = readiness::Told::new(readiness, Arc::clone(&ports.log));
     let gateway = nexus_gateway::router(ports, keys, readiness)?;
@@ -260,7 +257,7 @@ async fn serve_grpc(
     tasks: &Tasks,
     keys: &Arc<Keys>,
     mut routes: RoutesBuilder,
-    listener: TcpListener,
+    (listener, pipes): (TcpListener, Pipes),
 ) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
@@ -273,21 +270,31 @@ async fn serve_grpc(
     routes.add_service(reflection().build_v1alpha()?);
     let keys: Arc<dyn KeyCheck> = keys.clone();
     let layer = RpcLayer::new(Arc::clone(&ports.secrets), keys);
-    let server = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(10)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .tcp_nodelay(true)
-        .layer(layer)
-        .add_routes(routes.routes());
-    let stop = tasks.stopping();
+    let routes = routes.routes();
+    let server = || {
+        tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(10)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .tcp_nodelay(true)
+            .layer(layer.clone())
+            .add_routes(routes.clone())
+    };
+    let (outer, inner) = (server(), server());
+    let (stop, stop_too) = (tasks.stopping(), tasks.stopping());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     tasks.spawn("grpc server", async move {
-        let served = server.serve_with_incoming_shutdown(incoming, stop.cancelled()).await;
-        if let Err(error) = served {
-            tracing::error!("the gRPC server ended: {error}");
-        }
+        ended(outer.serve_with_incoming_shutdown(incoming, stop.cancelled()).await);
+    });
+    tasks.spawn("grpc server within", async move {
+        ended(inner.serve_with_incoming_shutdown(pipes, stop_too.cancelled()).await);
     });
     Ok(())
+}
+
+fn ended(served: Result<(), tonic::transport::Error>) {
+    if let Err(error) = served {
+        tracing::error!("a gRPC server ended: {error}");
+    }
 }
 
 fn serve_http(tasks: &Tasks, name: &'static str, listener: TcpListener, router: axum::Router) {

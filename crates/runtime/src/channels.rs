@@ -1,14 +1,19 @@
 //! Calls to other services: lazily connected, with deadlines, signed, in the caller's story.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use nexus_es::{Actor, Cause, clock};
 use nexus_proto::fulfillment::v1::fulfillment_service_client::FulfillmentServiceClient;
 use nexus_proto::inventory::v1::inventory_service_client::InventoryServiceClient;
 use nexus_proto::notification::v1::notification_service_client::NotificationServiceClient;
 use nexus_proto::order::v1::order_service_client::OrderServiceClient;
 use nexus_proto::shipping::v1::shipping_service_client::ShippingServiceClient;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use tonic::metadata::{BinaryMetadataValue, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
@@ -27,6 +32,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Largest message between services, in bytes: an order of 2,000 lines with room to spare.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 
+/// What a server of this process takes connections from.
+pub type Pipes = ReceiverStream<io::Result<DuplexStream>>;
+
+const PIPE_BYTES: usize = 256 * 1024;
+
 /// Channels to all services.
 #[derive(Clone)]
 pub struct Channels {
@@ -44,20 +54,33 @@ pub struct BadAddress {
 }
 
 impl Channels {
-    /// All services behind one address, as in `nexus up`. Connects at the first call.
+    /// All services behind one address. Connects at the first call.
     ///
     /// # Errors
     /// [`BadAddress`] when `uri` is not one.
     pub fn shared(uri: &str, secrets: Arc<Secrets>) -> Result<Self, BadAddress> {
         let bad = |source| BadAddress { uri: uri.to_owned(), source };
-        let endpoint = Endpoint::from_shared(uri.to_owned())
-            .map_err(bad)?
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true);
-        Ok(Self { channel: endpoint.connect_lazy(), secrets })
+        let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(bad)?;
+        Ok(Self { channel: with_limits(endpoint).connect_lazy(), secrets })
+    }
+
+    /// All services in this process, as in `nexus up`: the same gRPC over pipes in memory, which
+    /// cost no trip through the system. Answers the pipes too, for the server to take.
+    #[must_use]
+    pub fn in_process(secrets: Arc<Secrets>) -> (Self, Pipes) {
+        let (sender, pipes) = mpsc::channel(1);
+        let connector = tower::service_fn(move |_: http::Uri| {
+            let sender = sender.clone();
+            async move {
+                let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+                let gone = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
+                sender.send(Ok(theirs)).await.map_err(gone)?;
+                Ok::<_, io::Error>(TokioIo::new(ours))
+            }
+        });
+        let endpoint = with_limits(Endpoint::from_static("http://nexus.internal"));
+        let channel = endpoint.connect_with_connector_lazy(connector);
+        (Self { channel, secrets }, ReceiverStream::new(pipes))
     }
 
     /// The order service.
@@ -131,6 +154,15 @@ impl Channels {
         metadata.insert_bin(ACTOR, BinaryMetadataValue::from_bytes(&signed.claim));
         metadata.insert_bin(ACTOR_SIGNATURE, BinaryMetadataValue::from_bytes(&signed.signature));
     }
+}
+
+fn with_limits(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .connect_timeout(CONNECT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
 }
 
 fn insert(metadata: &mut MetadataMap, name: &'static str, value: &str) {

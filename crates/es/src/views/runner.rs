@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use sqlx::AnyConnection;
@@ -25,8 +25,9 @@ use crate::tasks::{Tasks, panic_text};
 const BATCH: usize = 500;
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
-/// A batch of so many commits says that there is load: the next one is worth a short wait.
-const BUSY: usize = 6;
+/// So many commits in a window say that there is load: a batch is worth a short wait then.
+const BUSY: usize = 20;
+const WINDOW: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_millis(4);
 /// A write-ahead log that readers kept from being emptied is tried again after this.
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
@@ -63,6 +64,31 @@ pub(super) async fn heads(config: &ViewsConfig, log: &dyn EventLog) -> Result<Po
         heads.advance(source, log.head(source).await?);
     }
     Ok(heads)
+}
+
+/// How much arrives.
+struct Load {
+    since: Instant,
+    commits: usize,
+    busy: bool,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { since: Instant::now(), commits: 0, busy: false }
+    }
+}
+
+impl Load {
+    fn add(&mut self, commits: usize) {
+        self.commits += commits;
+        let elapsed = self.since.elapsed();
+        if elapsed >= WINDOW {
+            // A window that lasted longer was a quiet one.
+            self.busy = self.commits >= BUSY && elapsed < WINDOW * 2;
+            (self.since, self.commits) = (Instant::now(), 0);
+        }
+    }
 }
 
 fn commits_of(batch: &Batch) -> usize {
@@ -105,7 +131,7 @@ impl Runner {
             self.tasks.spawn("view tail", follow);
         }
         drop(sender);
-        let mut busy = false;
+        let mut load = Load::default();
         loop {
             let forgetting = self.forgetting.load(Ordering::Relaxed);
             let first = tokio::select! {
@@ -117,8 +143,8 @@ impl Runner {
                 }
             };
             let Some(first) = first else { return };
-            let batch = gather(first, &mut arrivals, busy).await;
-            busy = commits_of(&batch) >= BUSY;
+            let batch = gather(first, &mut arrivals, load.busy).await;
+            load.add(commits_of(&batch));
             self.take_in(&batch).await;
         }
     }

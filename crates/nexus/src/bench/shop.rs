@@ -57,7 +57,7 @@ impl Shop {
         let data = dir.join("data");
         let settings = Settings { data, http: any, ingress: any, grpc: any, speed };
         let system = System::start(&settings).await?;
-        let channels = system.channels();
+        let channels = system.channels()?;
         let accounts = channels
             .shipping()
             .list_courier_accounts(channels.request(Default::default(), &cause()))
