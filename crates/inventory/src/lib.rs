@@ -3,7 +3,6 @@
 mod config;
 pub mod domain;
 mod grpc;
-pub mod verify;
 mod views;
 mod wire;
 
