@@ -188,8 +188,8 @@ async fn run<A: Aggregate>(
                 }
             },
         };
-        let decided = decide_batch(&mut current, batch);
-        let Some((append, number)) = commit_of(aggregate, &current, batch, &decided) else {
+        let (decided, entries) = decide_batch(&mut current, batch);
+        let Some((append, number)) = commit_of(aggregate, &current, entries) else {
             if std::mem::take(&mut cached) && decided.iter().any(Decided::rests_on_the_newest) {
                 match current.catch_up(log, aggregate).await {
                     Ok(false) => {}
@@ -253,9 +253,14 @@ fn fail_too_large<A: Aggregate>(batch: &mut Vec<Pending<A>>, decided: &[Decided<
 }
 
 /// Decides as many commands of the batch as fit into one commit, moving the state along. On any
-/// failure to append, the moved state must be thrown away.
-fn decide_batch<A: Aggregate>(current: &mut Loaded<A>, batch: &[Pending<A>]) -> Vec<Decided<A>> {
+/// failure to append, the moved state must be thrown away. Answers what became of each command, and
+/// the entries of those that made something happen.
+fn decide_batch<A: Aggregate>(
+    current: &mut Loaded<A>,
+    batch: &[Pending<A>],
+) -> (Vec<Decided<A>>, Vec<Entry>) {
     let mut decided = Vec::with_capacity(batch.len());
+    let mut entries = Vec::new();
     let mut fresh: HashMap<Uuid, &[u8]> = HashMap::new();
     let mut size = 0;
     for pending in batch {
@@ -275,13 +280,16 @@ fn decide_batch<A: Aggregate>(current: &mut Loaded<A>, batch: &[Pending<A>]) -> 
             None => match current.state.decide(command) {
                 Err(refusal) => decided.push(Decided::Refused(refusal)),
                 Ok(events) => {
-                    let bytes: usize = events.iter().map(|e| A::encode(e).bytes.len() + 64).sum();
+                    let encoded: Vec<_> = events.iter().map(A::encode).collect();
+                    let bytes: usize = encoded.iter().map(|event| event.bytes.len() + 64).sum();
                     if size > 0 && size + bytes > MAX_BATCH_BYTES {
-                        return decided;
+                        return (decided, entries);
                     }
                     size += bytes;
                     if !events.is_empty() {
                         fresh.insert(cause.command_id, &cause.request_hash);
+                        let events = encoded.into_iter().map(|event| (new_id(), event)).collect();
+                        entries.push(Entry { cause: cause.clone(), events });
                     }
                     let state = std::mem::take(&mut current.state);
                     current.state = events.iter().fold(state, A::evolve);
@@ -290,27 +298,15 @@ fn decide_batch<A: Aggregate>(current: &mut Loaded<A>, batch: &[Pending<A>]) -> 
             },
         }
     }
-    decided
+    (decided, entries)
 }
 
 /// The commit that stores what was decided; none when nothing happened.
 fn commit_of<A: Aggregate>(
     aggregate: &AggregateId,
     current: &Loaded<A>,
-    batch: &[Pending<A>],
-    decided: &[Decided<A>],
+    entries: Vec<Entry>,
 ) -> Option<(Append, u64)> {
-    let entries: Vec<Entry> = batch
-        .iter()
-        .zip(decided)
-        .filter_map(|(pending, decided)| match (decided, &pending.cause) {
-            (Decided::Events(events), Some(cause)) if decided.has_events() => Some(Entry {
-                cause: cause.clone(),
-                events: events.iter().map(|event| (new_id(), A::encode(event))).collect(),
-            }),
-            _ => None,
-        })
-        .collect();
     let traceparent = entries.first()?.cause.traceparent.clone();
     let number = current.number + 1;
     let commit = Commit {
