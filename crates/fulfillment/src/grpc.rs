@@ -15,7 +15,7 @@ use nexus_es::{Positions, Receipt};
 use nexus_proto::fulfillment::v1 as proto;
 use nexus_proto::fulfillment::v1::fulfillment_service_server::FulfillmentService;
 use nexus_runtime::caller::Caller;
-use nexus_runtime::status;
+use nexus_runtime::{reads, status};
 use tonic::{Code, Request, Response, Status};
 
 use crate::SERVICE;
@@ -48,8 +48,7 @@ impl Api {
             self.floor.views.wait_for_latest(LATEST).await;
             return Ok(());
         }
-        let wanted = Positions::parse(min_position)
-            .map_err(|error| status::invalid_field("min_position", error.to_string()))?;
+        let wanted = reads::min_position(min_position)?;
         let waited = self.floor.views.wait_for(&wanted, OWN_VIEWS).await;
         waited.map_err(|error| status::unavailable(format!("{error}, try again")))
     }

@@ -10,7 +10,7 @@ use nexus_proto::gateway::v1::gateway_service_server::GatewayService;
 use nexus_runtime::caller::Caller;
 use nexus_runtime::page::Page;
 use nexus_runtime::rpc::KeyCheck;
-use nexus_runtime::{Violations, reply, status, time};
+use nexus_runtime::{Violations, reads, reply, status, time};
 use tonic::{Request, Response, Status};
 
 use crate::domain::ROLES;
@@ -116,8 +116,7 @@ impl GatewayService for Service {
         only_admins(&Caller::of(&request)?)?;
         let asked = request.into_inner();
         let page = Page::parse(asked.page_size, &asked.page_token)?;
-        let wanted = Positions::parse(&asked.min_position)
-            .map_err(|error| status::invalid_field("min_position", error.to_string()))?;
+        let wanted = reads::min_position(&asked.min_position)?;
         self.wait(&wanted).await?;
         let found = api_keys::list(&self.views.pool(), &page).await;
         let mut rows = found.map_err(|error| status::broken("API keys cannot be read", error))?;

@@ -16,7 +16,7 @@ use nexus_es::views::Views;
 use nexus_es::{Aggregate, AggregateId, Handler, Heard, Position, Positions, Receipt, Version};
 use nexus_proto::inventory::v1 as proto;
 use nexus_proto::inventory::v1::inventory_service_server::InventoryService;
-use nexus_runtime::status;
+use nexus_runtime::{reads, status};
 use tonic::{Request, Response, Status};
 
 use crate::domain::barcode_claim::BarcodeClaim;
@@ -59,8 +59,7 @@ impl Inventory {
         if min_position.is_empty() {
             return Ok(());
         }
-        let wanted = Positions::parse(min_position)
-            .map_err(|bad| status::invalid_field("min_position", bad.to_string()))?;
+        let wanted = reads::min_position(min_position)?;
         let waited = self.views.wait_for(&wanted, self.patience).await;
         waited.map_err(|error| status::broken("the read model is behind", error))
     }

@@ -11,7 +11,7 @@ use nexus_es::{Positions, Receipt};
 use nexus_proto::notification::v1 as proto;
 use nexus_proto::notification::v1::notification_service_server::NotificationService;
 use nexus_runtime::caller::Caller;
-use nexus_runtime::status;
+use nexus_runtime::{reads, status};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::parts::Parts;
@@ -37,8 +37,7 @@ impl Notification {
     /// Waits for the position a reader asks for; answers where the views stand.
     async fn reach(&self, min_position: &str) -> Result<String, Status> {
         if !min_position.is_empty() {
-            let wanted = Positions::parse(min_position)
-                .map_err(|error| status::invalid_field("min_position", error.to_string()))?;
+            let wanted = reads::min_position(min_position)?;
             self.wait(&wanted).await?;
         } else {
             self.0.views.wait_for_latest(LATEST).await;

@@ -8,6 +8,7 @@ pub mod http;
 pub mod money;
 pub mod page;
 pub mod ports;
+pub mod reads;
 pub mod reply;
 pub mod rpc;
 pub mod secrets;

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::caller::Caller;
 use crate::page::Page;
 use crate::ports::Running;
-use crate::{reply, status, time};
+use crate::{reads, reply, status, time};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -112,8 +112,7 @@ impl WorkService for Work {
         Caller::of(&request)?;
         let asked = request.into_inner();
         let page = Page::parse(asked.page_size, &asked.page_token)?;
-        let wanted = Positions::parse(&asked.min_position)
-            .map_err(|error| status::invalid_field("min_position", error.to_string()))?;
+        let wanted = reads::min_position(&asked.min_position)?;
         let mut parked = Vec::new();
         for (running, _) in &self.services {
             if !asked.service.is_empty() && asked.service != running.service {

@@ -17,6 +17,7 @@ use nexus_proto::order::v1::AwaitOrderRequest;
 use nexus_proto::shipping::v1 as proto;
 use nexus_proto::shipping::v1::shipping_service_server::ShippingService;
 use nexus_runtime::caller::Caller;
+use nexus_runtime::reads::min_position as position_asked;
 use nexus_runtime::status;
 use tonic::{Request, Response, Status};
 
@@ -51,8 +52,7 @@ impl Shipping {
             self.parts.views.wait_for_latest(LATEST).await;
             return Ok(());
         }
-        let wanted = Positions::parse(min_position)
-            .map_err(|error| status::invalid_field("min_position", error.to_string()))?;
+        let wanted = position_asked(min_position)?;
         let waited = self.parts.views.wait_for(&wanted, OWN_VIEWS).await;
         waited.map_err(|error| status::unavailable(format!("{error}, try again")))
     }

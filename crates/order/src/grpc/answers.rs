@@ -4,7 +4,7 @@ use nexus_es::{Positions, Receipt};
 use nexus_proto::order::v1 as proto;
 use nexus_runtime::caller::Caller;
 use nexus_runtime::page::Page;
-use nexus_runtime::{Violations, status, time};
+use nexus_runtime::{Violations, reads, status, time};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -24,8 +24,7 @@ pub(super) async fn reach(api: &Api, min_position: &str) -> Result<(), Status> {
     if min_position.is_empty() {
         return Ok(());
     }
-    let wanted = Positions::parse(min_position)
-        .map_err(|error| status::invalid_field("min_position", error.to_string()))?;
+    let wanted = reads::min_position(min_position)?;
     let behind = |_| status::unavailable("the order view is not at min_position yet, try again");
     api.views.wait_for(&wanted, PATIENCE).await.map_err(behind)
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use nexus_es::{ActorKind, Positions};
+use nexus_es::ActorKind;
 use nexus_proto::common::v1::{Consent, Money};
 use nexus_proto::order::v1 as proto;
 use nexus_runtime::caller::Caller;
 use nexus_runtime::money::format_amount;
-use nexus_runtime::status;
+use nexus_runtime::{reads, status};
 use tonic::{Request, Response, Status};
 
 use super::{Answer, Api, PATIENCE, answers, contacts, refusals};
@@ -31,8 +31,7 @@ pub(super) async fn await_order(
         ms => Duration::from_millis(u64::from(ms)).min(LONGEST),
     };
     let began = tokio::time::Instant::now();
-    let wanted = Positions::parse(&asked.min_position)
-        .map_err(|error| status::invalid_field("min_position", error.to_string()))?;
+    let wanted = reads::min_position(&asked.min_position)?;
     let in_time = api.views.wait_for(&wanted, patience).await.is_ok();
     let left = patience.saturating_sub(began.elapsed());
     let check = || async {
