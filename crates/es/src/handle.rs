@@ -203,6 +203,7 @@ impl<A: Aggregate> Handler<A> {
         let pending = Pending {
             command: Some(command),
             cause: Some(cause),
+            span: Span::current(),
             answer: Box::new(move |answer| {
                 let told = answer.map(|(receipt, state, events)| (receipt, read(state, events)));
                 // The caller may have gone away; the command stands all the same.
@@ -227,6 +228,7 @@ impl<A: Aggregate> Handler<A> {
         let pending = Pending {
             command: None,
             cause: None,
+            span: Span::none(),
             answer: Box::new(move |answer| {
                 drop(sender.send(answer.map(|(receipt, state, _)| (receipt, read(state)))));
             }),

@@ -11,6 +11,7 @@ pub mod heard;
 pub mod ids;
 pub mod kit;
 pub mod log;
+pub mod measure;
 pub mod memory;
 pub mod ports;
 pub mod process;

@@ -305,6 +305,16 @@ pub async fn list(pool: &AnyPool, process: Option<&str>) -> Result<Vec<Parked>, 
     rows(pool, "skipped_at_ms = 0 AND ($1 = '' OR process = $1)", process.unwrap_or_default()).await
 }
 
+/// How much work of each process is parked, and since when the oldest, unix milliseconds.
+///
+/// # Errors
+/// What the database answers.
+pub async fn counts(pool: &AnyPool) -> Result<Vec<(String, i64, i64)>, sqlx::Error> {
+    let query = "SELECT process, COUNT(*), MIN(parked_at_ms) FROM parked WHERE skipped_at_ms = 0 \
+                 GROUP BY process";
+    sqlx::query_as(query).fetch_all(pool).await
+}
+
 /// The work of one process that was let be.
 pub(crate) async fn skipped(pool: &AnyPool, process: &str) -> Result<Vec<Parked>, sqlx::Error> {
     rows(pool, "skipped_at_ms <> 0 AND process = $1", process).await

@@ -5,10 +5,12 @@
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lru::LruCache;
 use nexus_es::commit::Stored;
 use nexus_es::log::{Append, AppendError, Appended};
+use nexus_es::measure;
 use nexus_es::tasks::Tasks;
 use nexus_es::{AggregateId, Position, Version};
 use sqlx::sqlite::SqliteConnection;
@@ -182,7 +184,9 @@ impl Writer {
         let Some(first) = placed.first().map(|placed| placed.position) else {
             return Ok(HashSet::new());
         };
+        let began = Instant::now();
         let stored = rows::insert(&mut self.connection, &placed).await?;
+        measure::tell(|meter| meter.synced(placed.len(), began.elapsed()));
         self.written.add_group(placed.len());
         if usize::try_from(stored) == Ok(placed.len()) {
             return Ok(placed.iter().map(|placed| placed.position).collect());

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use tracing::{Instrument, debug};
+use tracing::{Instrument, Span, debug};
 use uuid::Uuid;
 
 use super::{Aggregate, HandleError, LoadError, Receipt, load, shared};
 use crate::commit::{Cause, Commit, Entry, sha256};
 use crate::ids::{AggregateId, Position, Version, new_id};
 use crate::log::{Append, AppendError, Appended, EventLog, LogError};
+use crate::measure::{self, AppendOutcome};
 use crate::tasks::panic_text;
 
 /// A batch is closed at so many commands, or so many bytes of events.
@@ -34,6 +35,7 @@ type Reply<A> = Box<dyn for<'a> FnOnce(Answer<'a, A>) + Send>;
 pub(super) struct Pending<A: Aggregate> {
     pub(super) command: Option<A::Command>,
     pub(super) cause: Option<Cause>,
+    pub(super) span: Span,
     pub(super) answer: Reply<A>,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Loaded<A: Aggregate> {
     pub(super) position: Position,
     pub(super) number: u64,
     pub(super) last_sha256: Vec<u8>,
+    /// The story of the last entry and the trace it was decided in.
+    pub(super) last_trace: Option<(String, String)>,
     /// Command id → where its entry stands and its request hash.
     pub(super) commands: HashMap<Uuid, (Version, Vec<u8>)>,
 }
@@ -56,6 +60,7 @@ impl<A: Aggregate> Default for Loaded<A> {
             position: Position::START,
             number: 0,
             last_sha256: Vec::new(),
+            last_trace: None,
             commands: HashMap::new(),
         }
     }
@@ -64,6 +69,9 @@ impl<A: Aggregate> Default for Loaded<A> {
 impl<A: Aggregate> Loaded<A> {
     /// Notes where a command's entry stands, so that its repeat is answered from there.
     pub(super) fn remember(&mut self, cause: &Cause, version: Version) {
+        if !cause.traceparent.is_empty() {
+            self.last_trace = Some((cause.story.clone(), cause.traceparent.clone()));
+        }
         if A::REMEMBERS_COMMANDS {
             self.commands.insert(cause.command_id, (version, cause.request_hash.clone()));
         }
@@ -188,6 +196,7 @@ async fn run<A: Aggregate>(
                 }
             },
         };
+        join_stories(&current, batch);
         let (decided, entries) = decide_batch(&mut current, batch);
         let Some((append, number)) = commit_of(aggregate, &current, entries) else {
             if std::mem::take(&mut cached) && decided.iter().any(Decided::rests_on_the_newest) {
@@ -250,6 +259,18 @@ fn fail_too_large<A: Aggregate>(batch: &mut Vec<Pending<A>>, decided: &[Decided<
         }
     }
     batch.extend(undecided);
+}
+
+/// The spans of commands go on with the trace in which their story was last told here: what comes
+/// from outside later (a scan, a webhook) begins a trace of its own.
+fn join_stories<A: Aggregate>(current: &Loaded<A>, batch: &[Pending<A>]) {
+    let Some((story, traceparent)) = &current.last_trace else { return };
+    for pending in batch {
+        let same = |cause: &Cause| cause.story == *story && cause.traceparent != *traceparent;
+        if pending.cause.as_ref().is_some_and(same) {
+            measure::tell(|meter| meter.continues(&pending.span, traceparent));
+        }
+    }
 }
 
 /// Decides as many commands of the batch as fit into one commit, moving the state along. On any
@@ -331,7 +352,11 @@ async fn append_resolved(log: &dyn EventLog, append: Append) -> Result<Appended,
     let mut resends = 0;
     let mut uncertain = false;
     loop {
-        match log.append(append.clone()).await {
+        let began = Instant::now();
+        let answer = log.append(append.clone()).await;
+        let (outcome, took) = (AppendOutcome::of(&answer), began.elapsed());
+        measure::tell(|meter| meter.appended(&append.aggregate.service, outcome, took));
+        match answer {
             // Once an outcome was unknown, "unavailable" says nothing about the first sending.
             Err(AppendError::Unknown(source)) if resends == MAX_RESENDS => {
                 return Err(AppendError::Unknown(source));

@@ -23,6 +23,7 @@ use crate::handle::{Aggregate, Handler};
 use crate::heard::{Heard, Positions};
 use crate::ids::{Position, new_id};
 use crate::log::LogError;
+use crate::measure;
 use crate::tasks::panic_text;
 use crate::work::{self, Standing, WorkItem};
 
@@ -72,6 +73,7 @@ async fn term(process: &Arc<dyn Process>, ground: &Ground, owner: &str, term: Ca
     let running = Box::pin(run(process, ground, owner, term.clone()));
     let ended = AssertUnwindSafe(running).catch_unwind().await;
     term.cancel();
+    measure::tell(|meter| meter.ended(name));
     match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!(process = name, "process {name} begins again: {error}"),
@@ -151,12 +153,13 @@ async fn renew(ground: &Ground, name: &str, owner: &str) -> Result<(), Failure> 
 
 async fn save_checkpoints(
     ground: &Ground,
-    name: &str,
+    name: &'static str,
     lanes: &Lanes,
     saved: &mut BTreeMap<String, Position>,
 ) -> Result<(), Failure> {
     let now = lanes.checkpoints();
     for (service, position) in &now {
+        measure::tell(|meter| meter.reached(name, service, *position));
         if saved.get(service) != Some(position) {
             ground.checkpoints.save(name, service, *position).await?;
         }
@@ -181,6 +184,7 @@ async fn follow_all(
     }
     for source in sources {
         let from = ground.checkpoints.load(process.name(), source).await?;
+        measure::tell(|meter| meter.reached(process.name(), source, from));
         let mut tail = ground.log.tail(source, from).await?;
         let (sender, term) = (sender.clone(), term.clone());
         ground.tasks.spawn("process tail", async move {

@@ -4,12 +4,13 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, error, info_span, warn};
 
 use super::lanes::Job;
 use super::{Ground, Process, Trouble};
@@ -17,6 +18,7 @@ use crate::clock::now_ms;
 use crate::handle::{HandleError, Handler};
 use crate::heard::Heard;
 use crate::ids::{derived_id, new_id};
+use crate::measure::{self, Attempt};
 use crate::ports::Timer;
 use crate::tasks::panic_text;
 use crate::work::{Command, WorkItem};
@@ -82,13 +84,19 @@ impl Worker {
     async fn attempt(&self, job: &Job) -> Option<Result<(), Trouble>> {
         let acting = async {
             let _permit = self.permits.acquire().await;
-            match job {
-                Job::Event(heard) | Job::Unkeyed(heard, _) | Job::Retry(_, heard) => {
-                    let span = (self.ground.span)(self.process.name(), heard);
-                    self.process.act(heard).instrument(span).await
+            let span = self.span(job);
+            let began = Instant::now();
+            let ended = async {
+                match job {
+                    Job::Event(heard) | Job::Unkeyed(heard, _) | Job::Retry(_, heard) => {
+                        self.process.act(heard).await
+                    }
+                    Job::Timer(timer) => self.wake(timer).await,
                 }
-                Job::Timer(timer) => self.wake(timer).await,
-            }
+            };
+            let ended = ended.instrument(span.clone()).await;
+            self.measure(&span, &ended, began.elapsed());
+            ended
         };
         let guarded = AssertUnwindSafe(acting).catch_unwind();
         let ended = tokio::select! {
@@ -98,6 +106,36 @@ impl Worker {
         Some(ended.unwrap_or_else(|panic| {
             Err(Trouble::Retry(format!("it panicked: {}", panic_text(&*panic))))
         }))
+    }
+
+    fn span(&self, job: &Job) -> Span {
+        let name = self.process.name();
+        match job.heard() {
+            Some(heard) => (self.ground.span)(name, heard),
+            // A timer has no story of its own; the command that follows tells it.
+            None => info_span!(
+                "wake",
+                otel.name = format!("wake {name}"),
+                otel.kind = "internal",
+                otel.status_code = Empty,
+                error.type = Empty,
+                messaging.consumer.group.name = name,
+                nexus.story = "",
+            ),
+        }
+    }
+
+    fn measure(&self, span: &Span, ended: &Result<(), Trouble>, took: Duration) {
+        let outcome = match ended {
+            Ok(()) => Attempt::Done,
+            Err(Trouble::NotYet(..)) => Attempt::NotYet,
+            Err(Trouble::Retry(_)) => Attempt::Retry,
+            Err(Trouble::Hopeless(_)) => Attempt::Hopeless,
+        };
+        if matches!(outcome, Attempt::Retry | Attempt::Hopeless) {
+            span.record("otel.status_code", "ERROR").record("error.type", outcome.name());
+        }
+        measure::tell(|meter| meter.attempted(self.process.name(), outcome, took));
     }
 
     async fn wake(&self, timer: &Timer) -> Result<(), Trouble> {
