@@ -5,25 +5,26 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use async_nats::client::RequestErrorKind;
 use async_nats::header::{HeaderValue, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::RawMessageErrorKind;
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, HeaderMap, Request};
 use nexus_es::log::{Append, AppendError, Appended, Source};
 use nexus_es::{Position, Version};
 use tokio::time::{Instant, sleep};
 
 use crate::jetstream_log::JetStreamLog;
-use crate::read;
 use crate::subject;
+use crate::wire::NoAnswer;
 
 /// The guard failed; the description names the actual sequence.
-const WRONG_LAST_SEQUENCE: ErrorCode = ErrorCode(10_071);
+pub(crate) const WRONG_LAST_SEQUENCE: ErrorCode = ErrorCode(10_071);
 /// The guard failed against a write that is still being replicated.
-const WRONG_LAST_SEQUENCE_IN_FLIGHT: ErrorCode = ErrorCode(10_164);
+pub(crate) const WRONG_LAST_SEQUENCE_IN_FLIGHT: ErrorCode = ErrorCode(10_164);
 /// The same message id is still being replicated.
 const DUPLICATE_IN_FLIGHT: ErrorCode = ErrorCode(10_158);
 /// The stream could not store: also said when its disk budget is used up.
@@ -47,6 +48,8 @@ enum Answer {
     Busy(Source),
     /// It was not stored.
     Refused(Source),
+    /// There is no connection that it could have been sent over.
+    NotSent(Source),
     /// Nobody knows.
     Unknown(Source),
 }
@@ -56,30 +59,34 @@ pub(crate) async fn append(log: &JetStreamLog, append: &Append) -> Result<Append
     append.check_size()?;
     let service = &append.aggregate.service;
     let stream = log.stream(service).map_err(AppendError::Unavailable)?;
-    log.connected().map_err(AppendError::Unavailable)?;
+    log.wire.connected().map_err(|why| AppendError::Unavailable(why.into()))?;
     let attempt = Attempt { log, stream, subject: subject::of(&append.aggregate), append };
-    let deadline = Instant::now() + log.request_timeout;
+    // Whoever resends after that still answers within the time of one request.
+    let deadline = Instant::now() + log.wire.request_timeout.mul_f64(0.75);
     let mut pause = FIRST_PAUSE;
+    let mut sent = false;
     loop {
-        let waiting_for = match attempt.send().await {
+        let waiting_for: Source = match attempt.send().await {
             Answer::Stored(sequence) => return Ok(appended(sequence)),
             Answer::Known(sequence) => return attempt.resolve_known(sequence).await,
             Answer::Moved(actual) => match attempt.resolve_moved(actual).await? {
                 Some(appended) => return Ok(appended),
                 None => "a write of the aggregate is not readable yet".into(),
             },
-            Answer::Busy(source) => source,
+            Answer::Busy(source) | Answer::Unknown(source) => source,
+            Answer::Refused(source) if sent => return Err(AppendError::Unknown(source)),
             Answer::Refused(source) => return Err(AppendError::Unavailable(source)),
-            Answer::Unknown(source) => return Err(AppendError::Unknown(source)),
+            Answer::NotSent(source) if sent => source,
+            Answer::NotSent(source) => return Err(AppendError::Unavailable(source)),
         };
         // What is on its way may be an earlier attempt of this very commit, so the answer stays
-        // unknown until it has arrived.
+        // unknown until it has arrived. A server that is away for a moment is waited for.
+        sent = true;
         if Instant::now() + pause > deadline {
             return Err(AppendError::Unknown(waiting_for));
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        log.connected().map_err(AppendError::Unknown)?;
     }
 }
 
@@ -97,14 +104,10 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// Sends the message. Each attempt is the same to the byte.
     async fn send(&self) -> Answer {
-        let request = Request::new()
-            .payload(self.append.bytes.clone())
-            .headers(self.headers())
-            .timeout(Some(self.log.request_timeout));
-        let client: &Client = &self.log.client;
-        match client.send_request(self.subject.clone(), request).await {
-            Ok(reply) => self.read_reply(&reply.payload),
-            Err(error) => match error.kind() {
+        let (subject, bytes) = (self.subject.clone(), self.append.bytes.clone());
+        match self.log.wire.ask(subject, Some(self.headers()), bytes).await {
+            Ok(reply) => self.read_reply(&reply),
+            Err(NoAnswer::Client(error)) => match error.kind() {
                 // Found before anything was sent.
                 RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
                     Answer::Refused(error.into())
@@ -113,6 +116,8 @@ impl Attempt<'_> {
                 | RequestErrorKind::NoResponders
                 | RequestErrorKind::Other => Answer::Unknown(error.into()),
             },
+            Err(error @ NoAnswer::Broken) => Answer::Unknown(error.into()),
+            Err(error @ NoAnswer::NotConnected) => Answer::NotSent(error.into()),
         }
     }
 
@@ -161,13 +166,22 @@ impl Attempt<'_> {
     /// attempt landed. None: the one that made the guard fail cannot be read yet.
     async fn resolve_moved(&self, actual: Option<u64>) -> Result<Option<Appended>, AppendError> {
         let expected = self.append.expected.0;
-        let newer = read::next_from_leader(self.stream, &self.subject, expected).await;
-        match newer.map_err(|source| AppendError::Unknown(source.into()))? {
+        match self.next_of_leader(expected).await? {
             Some(newer) if self.is_mine(&newer) => Ok(Some(appended(newer.sequence))),
             Some(_) => Err(AppendError::Conflict),
             // Expected was a version that this aggregate never had.
             None if actual.is_some_and(|actual| actual <= expected) => Err(AppendError::Conflict),
             None => Ok(None),
+        }
+    }
+
+    /// The aggregate's first commit after `after`, with its headers, as the leader knows it.
+    async fn next_of_leader(&self, after: u64) -> Result<Option<StreamMessage>, AppendError> {
+        let asked = self.stream.raw_message_builder().sequence(after.saturating_add(1));
+        match asked.next_by_subject(&self.subject).send().await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(AppendError::Unknown(error.into())),
         }
     }
 

@@ -5,25 +5,41 @@ use std::time::Duration;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use nexus_es::log::Source;
 use secrecy::ExposeSecret;
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::error::Error;
 use crate::options::{Login, Options};
 use crate::streams::MAX_MESSAGE_BYTES;
 
-/// The longest wait between two attempts to reconnect.
-const RECONNECT_MAX_MS: u64 = 1_000;
+/// The longest wait between two attempts to reconnect: what waits for the server goes on within
+/// two seconds of its return.
+const RECONNECT_MAX_MS: u64 = 500;
 
-/// Opens a connection as `login`.
-pub(crate) async fn open(options: &Options, login: Option<&Login>) -> Result<Client, Error> {
+/// How often the server is asked whether it is there. A server that does not answer twice (a frozen
+/// one keeps its connections) is left after three seconds: nobody waits for it any more.
+const PING_EVERY: Duration = Duration::from_secs(1);
+
+/// Opens a connection as `login`. The receiver changes each time the connection breaks.
+pub(crate) async fn open(
+    options: &Options,
+    login: Option<&Login>,
+) -> Result<(Client, watch::Receiver<u64>), Error> {
     let addresses = addresses(&options.urls)?;
+    let (breaks, broken) = watch::channel(0_u64);
     let mut connect = ConnectOptions::new()
         .name("nexus")
         .custom_inbox_prefix(&options.inbox_prefix)
         .request_timeout(Some(options.request_timeout))
         .connection_timeout(options.request_timeout)
+        .ping_interval(PING_EVERY)
         .reconnect_delay_callback(reconnect_delay)
-        .event_callback(|event| async move { tell(&event) });
+        .event_callback(move |event| {
+            if matches!(event, Event::Disconnected | Event::Closed) {
+                breaks.send_modify(|times| *times += 1);
+            }
+            async move { tell(&event) }
+        });
     connect = match login {
         Some(Login::Password { user, password }) => {
             connect.user_and_password(user.clone(), password.expose_secret().to_owned())
@@ -34,10 +50,12 @@ pub(crate) async fn open(options: &Options, login: Option<&Login>) -> Result<Cli
     if let Some(path) = &options.root_certificates {
         connect = connect.add_root_certificates(path.clone()).require_tls(true);
     }
-    connect
-        .connect(&addresses)
-        .await
-        .map_err(|source| Error::Connect { urls: names(&addresses), source: source.into() })
+    let client = connect.connect(&addresses).await;
+    let failed = |source: async_nats::ConnectError| Error::Connect {
+        urls: names(&addresses),
+        source: source.into(),
+    };
+    Ok((client.map_err(failed)?, broken))
 }
 
 /// Refuses a server that would silently not do what the log relies on.
@@ -80,7 +98,7 @@ fn names(addresses: &[ServerAddr]) -> String {
     addresses.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// 50 ms, doubled up to a second, half of it random: many clients come back after one restart.
+/// 50 ms, doubled up to half a second, half of it random: many clients come back after one restart.
 fn reconnect_delay(attempts: usize) -> Duration {
     let doublings = u32::try_from(attempts).unwrap_or(u32::MAX).min(5);
     let full = (50_u64 << doublings).min(RECONNECT_MAX_MS);
@@ -107,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_waits_at_most_a_second_before_it_connects_again() {
+    fn a_client_waits_at_most_half_a_second_before_it_connects_again() {
         for attempts in [0, 1, 5, 1_000_000] {
             let delay = reconnect_delay(attempts);
             assert!(delay <= Duration::from_millis(RECONNECT_MAX_MS), "{attempts}: {delay:?}");

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::options::{Login, Options};
 
 /// Asks all servers for their JetStream configuration.
-const ASK_ALL: &str = "$SYS.REQ.SERVER.PING.JSZ";
+pub(crate) const ASK_ALL: &str = "$SYS.REQ.SERVER.PING.JSZ";
 
 /// Names a server and shows its JetStream configuration (`/jsz` shows it without the name).
 const MONITOR_PATH: &str = "/varz";
@@ -92,7 +92,8 @@ async fn ask_system(
 ) -> Result<Said, String> {
     let unable =
         |source: &dyn std::fmt::Display| format!("cannot ask the system account: {source}");
-    let client = connection::open(options, Some(login)).await.map_err(|why| unable(&why))?;
+    let opened = connection::open(options, Some(login)).await;
+    let (client, _broken) = opened.map_err(|why| unable(&why))?;
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|why| unable(&why))?;
     let asked = client.publish_with_reply(ASK_ALL, inbox, Bytes::from_static(b"{}")).await;

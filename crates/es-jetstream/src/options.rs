@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::permissions;
+
+/// The role of a process that runs all services.
+pub const ALL: &str = "nexus";
+
 /// The services that own a log.
 pub const SERVICES: [&str; 7] =
     ["order", "inventory", "fulfillment", "shipping", "notification", "ingress", "gateway"];
@@ -37,10 +42,13 @@ pub struct Options {
     pub root_certificates: Option<PathBuf>,
     /// How often each commit is kept: 1 on a single box, 3 in a cluster.
     pub replicas: usize,
-    /// Where answers come in: a prefix of its own for each service, so that no service can read
-    /// the answers of another.
+    /// Who this process is: one of [`SERVICES`] when it runs that one alone, [`ALL`] when it runs
+    /// all of them or tends to the server. Leases, checkpoints and timers lie under it.
+    pub role: String,
+    /// Where answers come in: a prefix of its own for each role, so that no service can read the
+    /// answers of another. [`Options::as_role`] sets the one that its permissions name.
     pub inbox_prefix: String,
-    /// How long one request waits, and how long an append may take: 2 to 5 seconds.
+    /// How long one request waits, and how long an append may take.
     pub request_timeout: Duration,
     /// The services whose logs are used.
     pub services: Vec<String>,
@@ -48,6 +56,8 @@ pub struct Options {
     pub create: bool,
     /// The disk budget of one stream. A full stream refuses commits, it forgets none.
     pub stream_max_bytes: u64,
+    /// The disk budget of all blobs.
+    pub blobs_max_bytes: u64,
     /// Monitoring addresses, `http://host:port`, one a server: durability is read there.
     pub monitors: Vec<String>,
     /// A user of the system account: durability is read through it.
@@ -65,14 +75,29 @@ impl Options {
             login: None,
             root_certificates: None,
             replicas: 1,
-            inbox_prefix: "_INBOX_nexus".to_owned(),
-            request_timeout: Duration::from_secs(3),
+            role: ALL.to_owned(),
+            inbox_prefix: permissions::inbox_of(ALL),
+            request_timeout: Duration::from_secs(2),
             services: SERVICES.map(str::to_owned).to_vec(),
             create: true,
             stream_max_bytes: 4 * 1024 * 1024 * 1024,
+            blobs_max_bytes: 4 * 1024 * 1024 * 1024,
             monitors: Vec::new(),
             system: None,
             unverified: false,
+        }
+    }
+
+    /// The same for the process of `role` alone: it makes no stream, opens the logs that its
+    /// permissions let it read, and keeps its state and its answers apart.
+    #[must_use]
+    pub fn as_role(self, role: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            inbox_prefix: permissions::inbox_of(role),
+            services: permissions::logs_of(role).iter().map(|log| (*log).to_owned()).collect(),
+            create: false,
+            ..self
         }
     }
 }

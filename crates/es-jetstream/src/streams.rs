@@ -1,10 +1,9 @@
-//! The stream of a service: made if missing, and every setting compared with what the log needs.
-//! *Invariant:* a stream in use never forgets a message and changes none.
+//! Streams: made if missing, and every setting compared with what is needed.
+//! *Invariant:* the stream of a log never forgets a message and changes none.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_nats::jetstream::Context;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::response::Response;
 use serde_json::{Map, Value, json};
@@ -12,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::error::Error;
 use crate::options::Options;
 use crate::subject;
+use crate::wire::Wire;
 
 /// The largest message a stream takes: a commit with room for its headers.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 768 * 1024;
@@ -22,24 +22,23 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(5 * 60);
 /// What describes or places a stream and changes nothing in what it keeps.
 const FREE: [&str; 4] = ["metadata", "placement", "description", "max_consumers"];
 
-/// Makes sure that the stream of `service` is there as the log needs it. Answers the names of the
+/// Makes sure that the stream of these settings is there as they say. Answers the names of the
 /// servers that keep it.
 pub(crate) async fn ensure(
-    context: &Context,
-    service: &str,
-    options: &Options,
+    wire: &Wire,
+    wanted: &Value,
+    create: bool,
 ) -> Result<BTreeSet<String>, Error> {
-    let stream = subject::stream_of(service);
-    let wanted = wanted(service, options);
-    let mut info = read(context, &stream).await?;
-    if info.is_none() && options.create {
-        create(context, &stream, &wanted).await?;
-        info = read(context, &stream).await?;
+    let stream = wanted.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut info = read(wire, &stream).await?;
+    if info.is_none() && create {
+        make(wire, &stream, wanted).await?;
+        info = read(wire, &stream).await?;
     }
     let Some(info) = info else {
         return Err(Error::Missing(stream));
     };
-    let differences = differences(&wanted, info.get("config").unwrap_or(&Value::Null));
+    let differences = differences(wanted, info.get("config").unwrap_or(&Value::Null));
     if differences.is_empty() {
         Ok(keepers(&info))
     } else {
@@ -53,34 +52,33 @@ pub(crate) fn last_sequence(info: &Value) -> Option<u64> {
 }
 
 /// What the leader of a stream says about it, nothing if there is no such stream.
-pub(crate) async fn read(context: &Context, stream: &str) -> Result<Option<Value>, Error> {
-    let what = || format!("read the settings of the stream {stream}");
-    let asked = context.request(format!("STREAM.INFO.{stream}"), &json!({})).await;
-    match asked {
-        Ok(Response::Ok(info)) => Ok(Some(info)),
-        Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-            Ok(None)
-        }
-        Ok(Response::Err { error }) => Err(Error::Request { what: what(), source: error.into() }),
-        Err(source) => Err(Error::Request { what: what(), source: source.into() }),
+pub(crate) async fn read(wire: &Wire, stream: &str) -> Result<Option<Value>, Error> {
+    let failed = |source| Error::Request {
+        what: format!("read the settings of the stream {stream}"),
+        source,
+    };
+    let asked = wire.api(&format!("STREAM.INFO.{stream}"), &json!({})).await;
+    match asked.map_err(failed)? {
+        Response::Ok(info) => Ok(Some(info)),
+        Response::Err { error } if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+        Response::Err { error } => Err(failed(error.into())),
     }
 }
 
-async fn create(context: &Context, stream: &str, wanted: &Value) -> Result<(), Error> {
-    let what = || format!("make the stream {stream}");
-    let asked: Result<Response<Value>, _> =
-        context.request(format!("STREAM.CREATE.{stream}"), wanted).await;
-    match asked {
-        Ok(Response::Ok(_)) => Ok(()),
+async fn make(wire: &Wire, stream: &str, wanted: &Value) -> Result<(), Error> {
+    let failed = |source| Error::Request { what: format!("make the stream {stream}"), source };
+    let asked = wire.api(&format!("STREAM.CREATE.{stream}"), wanted).await;
+    match asked.map_err(failed)? {
+        Response::Ok(_) => Ok(()),
         // Another process was faster and wanted something else: the comparison tells what.
-        Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NAME_EXIST => Ok(()),
-        Ok(Response::Err { error }) => Err(Error::Request { what: what(), source: error.into() }),
-        Err(source) => Err(Error::Request { what: what(), source: source.into() }),
+        Response::Err { error } if error.error_code() == ErrorCode::STREAM_NAME_EXIST => Ok(()),
+        Response::Err { error } => Err(failed(error.into())),
     }
 }
 
-/// The settings as the server's own words, so that none is lost in a client's type.
-fn wanted(service: &str, options: &Options) -> Value {
+/// The settings of the log of `service`, in the server's own words, so that none is lost in a
+/// client's type.
+pub(crate) fn wanted(service: &str, options: &Options) -> Value {
     json!({
         "name": subject::stream_of(service),
         "subjects": [subject::all_of(service)],

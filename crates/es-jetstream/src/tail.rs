@@ -1,6 +1,7 @@
 //! Following one service's log: an ordered push consumer, which heals by itself.
-//! *Invariant:* every commit after the start is answered once, in order, whatever the connection
-//! does; nothing is passed over, not even a message that cannot be read.
+//! *Invariant:* every message after the start is answered once, in order, whatever the connection
+//! does; one that names no aggregate is answered too, as a commit that nobody can decode, so that
+//! its readers set it aside by its position and go on.
 
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
@@ -14,12 +15,13 @@ use async_nats::jetstream::consumer::push::{
 };
 use async_nats::jetstream::stream::Stream;
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use nexus_es::log::{self, LogError, Tail};
 use nexus_es::{AggregateId, Position, Stored, Version};
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::subject;
 
@@ -33,10 +35,9 @@ pub(crate) struct LogTail {
     source: Source,
     /// How often the client had connected when the source was made.
     connects: u64,
+    service: String,
     /// The position of the last commit that was answered.
     last: u64,
-    /// What could not be read; the tail does not go past it.
-    damage: Option<(AggregateId, String)>,
 }
 
 /// Where messages come from.
@@ -50,6 +51,7 @@ impl LogTail {
     pub(crate) async fn start(
         client: &Client,
         stream: &Stream<()>,
+        service: &str,
         after: Position,
     ) -> Result<Self, LogError> {
         let connects = connects(client);
@@ -59,8 +61,8 @@ impl LogTail {
             stream: stream.clone(),
             source: Source::Running(Box::new(messages)),
             connects,
+            service: service.to_owned(),
             last: after.0,
-            damage: None,
         })
     }
 
@@ -72,7 +74,7 @@ impl LogTail {
         max: usize,
     ) -> Poll<Result<Vec<Stored>, LogError>> {
         let mut batch = Vec::new();
-        while batch.len() < max.max(1) && self.damage.is_none() {
+        while batch.len() < max.max(1) {
             match self.poll_message(cx) {
                 Poll::Ready(Some(Ok(message))) => batch.extend(self.read(&message)),
                 Poll::Ready(Some(Err(error))) => match error.kind() {
@@ -90,13 +92,7 @@ impl LogTail {
                 Poll::Pending => break,
             }
         }
-        match &self.damage {
-            Some((aggregate, what)) if batch.is_empty() => {
-                let (aggregate, what) = (aggregate.clone(), what.clone());
-                Poll::Ready(Err(LogError::Damaged { aggregate, what }))
-            }
-            _ => Poll::Ready(Ok(batch)),
-        }
+        Poll::Ready(Ok(batch))
     }
 
     fn poll_message(
@@ -123,31 +119,31 @@ impl LogTail {
         }
     }
 
-    /// The commit of a message, none if it was answered before or cannot be read.
+    /// The commit of a message; none if it was answered before.
     fn read(&mut self, message: &Message) -> Option<Stored> {
-        let sequence = message.info().map(|info| info.stream_sequence);
-        let read = match sequence {
-            Ok(sequence) if sequence <= self.last => return None,
-            Ok(sequence) => subject::aggregate_of(&message.subject).map(|aggregate| Stored {
-                aggregate,
-                version: Version(sequence),
-                position: Position(sequence),
-                bytes: message.message.payload.clone(),
-            }),
-            Err(source) => Err(format!("a message names no place: {source}")),
+        let sequence = match message.info() {
+            Ok(info) => info.stream_sequence,
+            // It came not from the stream: a lost one of the stream would be sent again.
+            Err(error) => {
+                warn!("a tail of {} met a message without a place: {error}", self.service);
+                return None;
+            }
         };
-        match read {
-            Ok(stored) => {
-                self.last = stored.position.0;
-                Some(stored)
-            }
-            Err(what) => {
-                let service = message.subject.split('.').nth(1).unwrap_or_default().to_owned();
-                let (category, id) = (String::new(), message.subject.to_string());
-                self.damage = Some((AggregateId { service, category, id }, what));
-                None
-            }
+        if sequence <= self.last {
+            return None;
         }
+        self.last = sequence;
+        let (aggregate, bytes) = match subject::aggregate_of(&message.subject) {
+            Ok(aggregate) => (aggregate, message.message.payload.clone()),
+            // Its bytes may be some aggregate's commit, which it is not here: nothing decodes.
+            Err(what) => {
+                error!("message {sequence} of the log of {} is no commit: {what}", self.service);
+                let (service, id) = (self.service.clone(), message.subject.to_string());
+                (AggregateId { service, category: String::new(), id }, Bytes::new())
+            }
+        };
+        let (version, position) = (Version(sequence), Position(sequence));
+        Some(Stored { aggregate, version, position, bytes })
     }
 }
 

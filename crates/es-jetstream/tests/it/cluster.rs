@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use nexus_es::contract::{self, Rig};
 use nexus_es::log::{AppendError, Appended, EventLog};
+use nexus_es::ports::{Blobs, Checkpoints, KeyStore, Leases, Timer, Timers, WrappedKey};
 use nexus_es::{Position, Version};
-use nexus_es_jetstream::{JetStreamLog, Options};
+use nexus_es_jetstream::{JetStreamLog, JetStreamStore, Options};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -55,8 +56,13 @@ async fn connect(servers: &[Arc<Server>]) -> Arc<JetStreamLog> {
 
 /// The number of the server that leads the stream of orders.
 async fn leader(servers: &[Arc<Server>]) -> usize {
+    leader_of(servers, "ORDER").await
+}
+
+/// The number of the server that leads `stream`.
+async fn leader_of(servers: &[Arc<Server>], stream: &str) -> usize {
     let context = servers[0].context().await;
-    let info: Value = context.request("STREAM.INFO.ORDER", &json!({})).await.unwrap();
+    let info: Value = context.request(format!("STREAM.INFO.{stream}"), &json!({})).await.unwrap();
     let name = info["cluster"]["leader"].as_str().unwrap();
     ["n-1", "n-2", "n-3"].iter().position(|known| *known == name).unwrap()
 }
@@ -164,4 +170,78 @@ async fn the_log_on_three_servers_keeps_every_promise() {
         })
     };
     assert_eq!(contract::event_log(make).await, []);
+}
+
+async fn connect_store(servers: &[Arc<Server>], through: &[Arc<Server>]) -> JetStreamStore {
+    let waiting = Waiting::until("the cluster has its leaders");
+    loop {
+        match JetStreamStore::connect(options(servers, through)).await {
+            Ok(store) => return store,
+            Err(_) => waiting.on().await,
+        }
+    }
+}
+
+fn timer(key: &str) -> Timer {
+    let process = "confirm".to_owned();
+    Timer { process, key: key.to_owned(), due_at_ms: 1, payload: vec![7] }
+}
+
+/// Reads through `two` what was written through `one` right before.
+async fn write_and_read(one: &JetStreamStore, two: &JetStreamStore, round: u64) {
+    let key = WrappedKey { master_id: format!("m-{round}"), wrapped: vec![7; 60] };
+    let name = format!("{round}");
+    one.keys().create(&name, key.clone()).await.unwrap();
+    assert_eq!(two.keys().get(&name).await.unwrap(), Some(key), "round {round}");
+    one.keys().delete(&name).await.unwrap();
+    assert_eq!(two.keys().get(&name).await.unwrap(), None, "round {round}");
+    one.checkpoints().save("confirm", "order", Position(round)).await.unwrap();
+    let stands = two.checkpoints().load("confirm", "order").await.unwrap();
+    assert_eq!(stands, Position(round));
+    one.timers().set(timer(&name)).await.unwrap();
+    assert_eq!(two.timers().due("confirm", 1, 9).await.unwrap(), [timer(&name)]);
+    two.timers().settle(&timer(&name), None).await.unwrap();
+    assert_eq!(one.timers().next_due("confirm").await.unwrap(), None);
+    let bytes = bytes::Bytes::from(vec![u8::try_from(round).unwrap(); 400_000]);
+    let hash = one.blobs().put(bytes.clone()).await.unwrap();
+    assert!(two.blobs().get(&hash).await.unwrap() == Some(bytes), "round {round}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_three_servers_every_port_shows_at_once_what_was_acked_through_another_one() {
+    let servers = start().await;
+    let one = connect_store(&servers, &servers[..1]).await;
+    let two = connect_store(&servers, &servers[1..2]).await;
+    for round in 0..30 {
+        write_and_read(&one, &two, round).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_and_a_timer_outlive_the_leader_of_their_bucket() {
+    const LONG: Duration = Duration::from_secs(600);
+    let servers = start().await;
+    let store = connect_store(&servers, &servers).await;
+    let leases = store.leases();
+    let lease = leases.acquire("confirm", "one", LONG).await.unwrap().unwrap();
+    store.timers().set(timer("ali")).await.unwrap();
+    let gone = leader_of(&servers, "KV_nexus_leases").await;
+    servers[gone].kill();
+    let waiting = Waiting::until("another server leads");
+    let other = loop {
+        match leases.acquire("confirm", "other", LONG).await {
+            Ok(other) => break other,
+            Err(_) => waiting.on().await,
+        }
+    };
+    assert_eq!(other, None);
+    assert_eq!(leases.acquire("confirm", "one", LONG).await.unwrap(), Some(lease));
+    let waiting = Waiting::until("another server leads the timers");
+    let due = loop {
+        match store.timers().due("confirm", 1, 9).await {
+            Ok(due) => break due,
+            Err(_) => waiting.on().await,
+        }
+    };
+    assert_eq!(due, [timer("ali")]);
 }

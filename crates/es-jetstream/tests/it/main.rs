@@ -1,4 +1,4 @@
-//! The log on real servers, which these tests start, kill and start again.
+//! All ports on real servers, which these tests start, kill and start again.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,6 +9,8 @@
 mod cluster;
 mod contract;
 mod outages;
+mod permissions;
+mod ports;
 mod proxy;
 mod reading;
 mod server;

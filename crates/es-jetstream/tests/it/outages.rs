@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nexus_es::log::{AppendError, EventLog, LogError};
+use nexus_es::ports::{Blobs, Checkpoints, KeyStore, Leases, Timer, Timers, WrappedKey};
 use nexus_es::{Position, Version};
-use nexus_es_jetstream::{JetStreamLog, Options};
+use nexus_es_jetstream::{JetStreamLog, JetStreamStore, Options};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 use crate::proxy::Proxy;
 use crate::server::{Server, Setup};
@@ -166,4 +169,157 @@ async fn tails_go_on_over_a_killed_server_without_a_gap_or_a_repeat() {
             assert_eq!(met, places[places.len() - 10..]);
         }
     }
+}
+
+/// How long the server is away, and how soon every answer comes and everything goes on.
+const OUTAGE: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(2);
+
+/// Asks every port beside the log once; true when all of them answered.
+async fn ask_all(store: &JetStreamStore, round: u64) -> bool {
+    let (leases, checkpoints) = (store.leases(), store.checkpoints());
+    let (timers, keys, blobs) = (store.timers(), store.keys(), store.blobs());
+    let key = WrappedKey { master_id: "m".to_owned(), wrapped: vec![1] };
+    let timer = Timer {
+        process: "confirm".to_owned(),
+        key: "ali".to_owned(),
+        due_at_ms: 1,
+        payload: vec![],
+    };
+    let answers = tokio::join!(
+        async { leases.acquire("confirm", "me", OUTAGE * 9).await.is_ok_and(|it| it.is_some()) },
+        async { checkpoints.save("confirm", "order", Position(round)).await.is_ok() },
+        async {
+            timers.set(timer.clone()).await.is_ok()
+                && timers.due("confirm", 1, 9).await.is_ok_and(|due| due == [timer.clone()])
+        },
+        async { keys.create("ali", key.clone()).await.is_ok_and(|kept| kept == key) },
+        async { blobs.put("label".into()).await.is_ok() },
+    );
+    let (leased, saved, set, made, stored) = answers;
+    leased && saved && set && made && stored
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn through_a_long_outage_each_answer_comes_soon_and_all_goes_on_soon_after_it() {
+    let server = Server::start(Setup::default()).await;
+    let store = server.store().await;
+    let log = store.log();
+    let ali = order("ali");
+    let first = log.append(commit(&ali, Version::NONE, "first")).await.unwrap();
+    assert!(ask_all(&store, 1).await);
+    let mut tail = log.tail("order", first.position).await.unwrap();
+    server.kill();
+    let away = Instant::now();
+    let waiting = Waiting::until("the outage is over");
+    while away.elapsed() < OUTAGE {
+        let asked = Instant::now();
+        let answer = log.append(commit(&ali, first.version, "refused")).await;
+        // Only what was on its way when the connection broke is unknown.
+        let refused = matches!(answer, Err(AppendError::Unavailable(_)));
+        assert!(refused || away.elapsed() < SOON * 2, "{answer:?}");
+        let loaded = log.load(&ali, Version::NONE).await;
+        assert!(matches!(loaded, Err(LogError::Unavailable(_))), "{loaded:?}");
+        assert!(!ask_all(&store, 2).await);
+        assert!(asked.elapsed() < SOON * 2, "four waits after another: {:?}", asked.elapsed());
+        waiting.on().await;
+    }
+    server.restart().await;
+    let back = Instant::now();
+    let place = settle(&*log, &commit(&ali, first.version, "second")).await.unwrap();
+    let appended = back.elapsed();
+    let met = timeout(SOON, tail.next(9)).await.unwrap().unwrap();
+    assert_eq!(met.last().unwrap().position, place.position);
+    let waiting = Waiting::until("every port answers again");
+    while !ask_all(&store, 3).await {
+        waiting.on().await;
+    }
+    let all = back.elapsed();
+    assert!(appended < SOON && all < SOON, "appended after {appended:?}, all after {all:?}");
+    let texts: Vec<_> = load(&*log, &ali).await.into_iter().map(|stored| stored.bytes).collect();
+    assert_eq!(texts, ["first", "second"]);
+    let checkpoints = store.checkpoints();
+    assert_eq!(checkpoints.load("confirm", "order").await.unwrap(), Position(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_answered_for_in_time() {
+    let server = Server::start(Setup::default()).await;
+    let store = server.store().await;
+    let log = store.log();
+    let ali = order("ali");
+    server.pause();
+    let asked = Instant::now();
+    let append = commit(&ali, Version::NONE, "late");
+    let (answer, loaded, others) =
+        tokio::join!(log.append(append.clone()), log.load(&ali, Version::NONE), ask_all(&store, 1));
+    let took = asked.elapsed();
+    // Once the client has given the connection up, nobody waits any more.
+    let waiting = Waiting::until("the log knows that its server is frozen");
+    let other = commit(&order("mona"), Version::NONE, "refused");
+    while !matches!(log.append(other.clone()).await, Err(AppendError::Unavailable(_))) {
+        waiting.on().await;
+    }
+    let known = asked.elapsed();
+    server.go_on();
+    assert!(known < SOON * 3, "{known:?}");
+    assert!(matches!(answer, Err(AppendError::Unknown(_))), "{answer:?}");
+    assert!(matches!(loaded, Err(LogError::Unavailable(_))), "{loaded:?}");
+    assert!(!others);
+    assert!(took < SOON * 2, "{took:?}");
+    let place = settle(&*log, &append).await.unwrap();
+    let stored = load(&*log, &ali).await;
+    assert_eq!((stored.len(), stored[0].version), (1, place.version));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_amid_pipelined_appends_keeps_each_acked_one_once() {
+    const FLIGHTS: usize = 4;
+    const WIDTH: usize = 128;
+    let server = Server::start(Setup::default()).await;
+    let log: Arc<dyn EventLog> = server.log().await;
+    let (mut acked, mut unknown) = (BTreeMap::new(), 0);
+    for flight in 0..FLIGHTS {
+        let mut appends = JoinSet::new();
+        let (told, mut acks) = mpsc::unbounded_channel();
+        for number in 0..WIDTH {
+            let (log, told) = (log.clone(), told.clone());
+            appends.spawn(async move {
+                let append = commit(&order(&format!("{flight}-{number}")), Version::NONE, "x");
+                let answer = log.append(append.clone()).await;
+                told.send(()).unwrap();
+                (append, answer)
+            });
+        }
+        for _ in 0..WIDTH / 4 {
+            acks.recv().await.unwrap();
+        }
+        server.kill();
+        server.restart().await;
+        while let Some(append) = appends.join_next().await {
+            match append.unwrap() {
+                (append, Ok(place)) => drop(acked.insert(place.position, append)),
+                (append, Err(AppendError::Unknown(_) | AppendError::Unavailable(_))) => {
+                    unknown += 1;
+                    let place = settle(&*log, &append).await.unwrap();
+                    acked.insert(place.position, append);
+                }
+                (_, Err(error)) => panic!("{error:?}"),
+            }
+        }
+    }
+    assert_eq!(acked.len(), FLIGHTS * WIDTH, "{unknown} were unknown at first");
+    // The client may not be back yet after the last restart.
+    let waiting = Waiting::until("the log can be followed");
+    let mut tail = loop {
+        match log.tail("order", Position::START).await {
+            Ok(tail) => break tail,
+            Err(_) => waiting.on().await,
+        }
+    };
+    let met = read(&mut *tail, acked.len()).await;
+    let expected: Vec<_> = acked.iter().map(|(at, append)| (*at, &append.aggregate)).collect();
+    let met: Vec<_> = met.iter().map(|met| (met.position, &met.aggregate)).collect();
+    assert_eq!(met, expected);
+    assert_eq!(log.head("order").await.unwrap(), *acked.keys().last().unwrap());
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use nexus_es::Version;
-use nexus_es::commit::MAX_COMMIT_BYTES;
+use nexus_es::commit::{Commit, MAX_COMMIT_BYTES};
 use nexus_es::log::{Append, EventLog, LogError};
 use nexus_es::{AggregateId, Position};
 
@@ -88,18 +88,26 @@ async fn a_service_without_a_stream_on_the_server_is_refused() {
 }
 
 #[tokio::test]
-async fn a_tail_stops_before_what_it_cannot_read_on_the_server() {
+async fn a_tail_tells_what_it_cannot_decode_by_its_position_and_goes_on() {
     let server = Server::start(Setup::default()).await;
     let log = server.log().await;
-    log.append(commit(&order("ali"), Version::NONE, "good")).await.unwrap();
+    let good = log.append(commit(&order("ali"), Version::NONE, "good")).await.unwrap();
     let context = server.context().await;
-    let stray = context.publish("evt.order.order.b\u{e4}d", "stray".into()).await.unwrap();
-    stray.await.unwrap();
-    log.append(commit(&order("mona"), Version::NONE, "after")).await.unwrap();
-    let mut tail = log.tail("order", Position::START).await.unwrap();
-    assert_eq!(read(&mut *tail, 1).await[0].bytes, "good");
-    for _ in 0..2 {
-        let next = tail.next(10).await;
-        assert!(matches!(next, Err(LogError::Damaged { .. })), "{next:?}");
+    // One that names no aggregate, and one that is no commit.
+    for (subject, payload) in
+        [("evt.order.order.b\u{e4}d", "good"), ("evt.order.order.x", "\u{7f}")]
+    {
+        context.publish(subject, payload.into()).await.unwrap().await.unwrap();
+    }
+    let after = log.append(commit(&order("mona"), Version::NONE, "after")).await.unwrap();
+    for start in [Position::START, good.position, Position(good.position.0 + 1)] {
+        let mut tail = log.tail("order", start).await.unwrap();
+        let met = read(&mut *tail, usize::try_from(after.position.0 - start.0).unwrap()).await;
+        let positions: Vec<_> = met.iter().map(|met| met.position.0).collect();
+        assert_eq!(positions, Vec::from_iter(start.0 + 1..=after.position.0));
+        for stray in met.iter().filter(|met| (2..=3).contains(&met.position.0)) {
+            assert!(Commit::decode(&stray.bytes).is_err(), "{stray:?}");
+        }
+        assert_eq!(met.last().unwrap().bytes, "after");
     }
 }

@@ -2,21 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use async_nats::jetstream::Context;
-use nexus_es_jetstream::{JetStreamLog, Login, Options};
+use nexus_es_jetstream::{JetStreamLog, JetStreamStore, Login, Options, Permissions, SERVICES};
+use nkeys::KeyPair;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::steps::Waiting;
-
-/// What the service `order` may publish: its own commits, and reading its own log.
-const OF_ORDER: &str = r#""evt.order.>", "$JS.API.STREAM.INFO.ORDER",
-    "$JS.API.STREAM.MSG.GET.ORDER", "$JS.API.DIRECT.GET.ORDER",
-    "$JS.API.CONSUMER.CREATE.ORDER", "$JS.API.CONSUMER.CREATE.ORDER.>",
-    "$JS.API.CONSUMER.DELETE.ORDER.>", "$JS.FC.ORDER.>""#;
 
 /// What a test's server is to be.
 #[derive(Clone, Debug)]
@@ -89,6 +83,11 @@ impl Server {
         self.run(Some(ports)).await;
     }
 
+    /// Where it keeps `stream`.
+    pub(crate) fn store_of(&self, stream: &str) -> PathBuf {
+        self.directory.path().join("store/jetstream/NEXUS/streams").join(stream)
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("nats://{}", self.address())
     }
@@ -107,7 +106,7 @@ impl Server {
         options.login = Some(login("nexus"));
         options.services = nexus_es::contract::SERVICES.map(str::to_owned).to_vec();
         options.stream_max_bytes = 512 * 1024 * 1024;
-        options.request_timeout = Duration::from_secs(2);
+        options.blobs_max_bytes = 512 * 1024 * 1024;
         options.monitors = vec![self.monitor()];
         options
     }
@@ -123,6 +122,17 @@ impl Server {
 
     pub(crate) async fn log(&self) -> Arc<JetStreamLog> {
         Arc::new(JetStreamLog::connect(self.options()).await.unwrap())
+    }
+
+    pub(crate) async fn store(&self) -> JetStreamStore {
+        JetStreamStore::connect(self.options()).await.unwrap()
+    }
+
+    /// What the process of `role` connects with: its own nkey and nothing beyond its permissions.
+    pub(crate) fn options_of(&self, role: &str) -> Options {
+        let (_, key) = KEYS.iter().find(|(known, _)| *known == role).unwrap();
+        let seed = key.seed().unwrap().into();
+        Options { login: Some(Login::Nkey { seed }), ..self.options().as_role(role) }
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
@@ -176,6 +186,14 @@ impl Server {
                  cluster {{ name: nexus, listen: \"127.0.0.1:{own}\", routes: [{routes}] }}\n"
             )
         });
+        let watcher = block(&Permissions::of_watcher());
+        let roles: String = KEYS
+            .iter()
+            .map(|(role, key)| {
+                let may = block(&Permissions::of(role));
+                format!(", {{ nkey: {}, permissions: {may} }}", key.public_key())
+            })
+            .collect();
         format!(
             "listen: \"127.0.0.1:{port}\"\n\
              http: \"127.0.0.1:{monitor}\"\n\
@@ -183,19 +201,27 @@ impl Server {
              jetstream {{ store_dir: \"{directory}/store\", sync_interval: {sync_interval} }}\n\
              system_account: SYS\n\
              accounts {{\n\
-               SYS {{ users: [{{ user: watcher, password: secret }}] }}\n\
-               NEXUS {{ jetstream: enabled, users: [\n\
-                 {{ user: nexus, password: secret }},\n\
-                 {{ user: order, password: secret, permissions: {{\n\
-                   publish: {{ allow: [{OF_ORDER}] }},\n\
-                   subscribe: {{ allow: [\"_INBOX_order.>\"] }} }} }} ] }}\n\
+               SYS {{ users: [\
+                 {{ user: watcher, password: secret, permissions: {watcher} }}] }}\n\
+               NEXUS {{ jetstream: enabled, users: [\
+                 {{ user: nexus, password: secret }}{roles} ] }}\n\
              }}\n{cluster}"
         )
     }
 }
 
-/// `nexus` may do all with the log, `order` what its service does; `watcher` belongs to the system
-/// account.
+/// A key for each service, new in each run.
+static KEYS: LazyLock<Vec<(&'static str, KeyPair)>> =
+    LazyLock::new(|| SERVICES.map(|role| (role, KeyPair::new_user())).into());
+
+/// Permissions as the server's configuration writes them.
+fn block(may: &Permissions) -> String {
+    let list = |subjects: &[String]| format!("{{ allow: {subjects:?} }}");
+    let (publish, subscribe) = (list(&may.publish), list(&may.subscribe));
+    format!("{{ publish: {publish}, subscribe: {subscribe} }}")
+}
+
+/// `nexus` may do all in its account; `watcher` belongs to the system account.
 pub(crate) fn login(user: &str) -> Login {
     Login::Password { user: user.to_owned(), password: "secret".into() }
 }

@@ -1,12 +1,10 @@
 //! What the log refuses to start on, and how it says so.
 
 use nexus_es::log::EventLog;
-use nexus_es::{Position, Version};
-use nexus_es_jetstream::{Error, JetStreamLog, Login, Options};
+use nexus_es_jetstream::{Error, JetStreamLog, JetStreamStore, Login, Options};
 use serde_json::{Value, json};
 
 use crate::server::{Server, Setup, login};
-use crate::steps::{commit, load, order, read};
 
 async fn refusal(options: Options) -> String {
     let error = JetStreamLog::connect(options).await.map(|_| ()).unwrap_err();
@@ -103,25 +101,28 @@ async fn a_server_that_cannot_be_reached_is_named_without_the_password() {
 }
 
 #[tokio::test]
-async fn a_service_needs_no_more_of_the_server_than_its_own_log() {
+async fn a_bucket_with_other_settings_on_the_server_is_refused_by_name() {
     let server = Server::start(Setup::default()).await;
-    drop(server.log().await);
-    let options = Options {
-        login: Some(login("order")),
-        inbox_prefix: "_INBOX_order".to_owned(),
-        services: vec!["order".to_owned()],
-        create: false,
-        ..server.options()
-    };
-    let log = JetStreamLog::connect(options.clone()).await.unwrap();
-    let append = commit(&order("ali"), Version::NONE, "first");
-    let place = log.append(append.clone()).await.unwrap();
-    assert_eq!(log.append(append).await.unwrap(), place);
-    assert_eq!(load(&log, &order("ali")).await.len(), 1);
-    let mut tail = log.tail("order", Position::START).await.unwrap();
-    assert_eq!(read(&mut *tail, 1).await[0].position, place.position);
-    assert_eq!(log.head("order").await.unwrap(), place.position);
-    let foreign = Options { services: vec!["inventory".to_owned()], ..options };
-    let said = refusal(foreign).await;
-    assert_eq!(said, "cannot read the settings of the stream INVENTORY");
+    server.store().await.close().await;
+    let context = server.context().await;
+    for (stream, setting, value) in [
+        ("KV_nexus_leases", "max_age", json!(3_600_000_000_000_u64)),
+        ("KV_nexus_keys", "max_msgs_per_subject", json!(1)),
+        ("OBJ_nexus_blobs", "discard", json!("old")),
+    ] {
+        let name = format!("STREAM.INFO.{stream}");
+        let info: Value = context.request(name, &json!({})).await.unwrap();
+        let mut config = info["config"].clone();
+        config[setting] = value;
+        let changed: Value =
+            context.request(format!("STREAM.UPDATE.{stream}"), &config).await.unwrap();
+        assert!(changed.get("error").is_none(), "{changed}");
+        let error = JetStreamStore::connect(server.options()).await.map(|_| ()).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains(stream) && said.contains(setting), "{said}");
+        let restored: Value =
+            context.request(format!("STREAM.UPDATE.{stream}"), &info["config"]).await.unwrap();
+        assert!(restored.get("error").is_none(), "{restored}");
+    }
+    JetStreamStore::connect(server.options()).await.unwrap();
 }
