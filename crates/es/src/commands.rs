@@ -5,19 +5,17 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, Row};
 use uuid::Uuid;
 
 use crate::commit::{ActorKind, Cause};
 use crate::heard::Heard;
-use crate::views::{Changes, View, ViewError};
+use crate::views::{Changes, View, ViewError, rows};
 
 /// The table that [`CommandsView`] keeps; part of the view schema of a service that has it.
 pub const SCHEMA: &str = "
 CREATE TABLE commands (command_id TEXT PRIMARY KEY, request_hash BLOB NOT NULL);
 ";
-
-const ROWS_A_STATEMENT: usize = 500;
 
 /// The table `commands` of one service.
 pub struct CommandsView([&'static str; 1]);
@@ -50,21 +48,10 @@ impl View for CommandsView {
         for cause in heard.iter().map(|heard| &heard.cause).filter(|cause| is_from_outside(cause)) {
             used.entry(cause.command_id).or_insert(&cause.request_hash);
         }
-        let used: Vec<_> = used.into_iter().collect();
-        for chunk in used.chunks(ROWS_A_STATEMENT) {
-            let rows: Vec<_> =
-                (0..chunk.len()).map(|n| format!("(${}, ${})", 2 * n + 1, 2 * n + 2)).collect();
-            let text = format!(
-                "INSERT INTO commands (command_id, request_hash) VALUES {} \
-                 ON CONFLICT (command_id) DO NOTHING",
-                rows.join(", ")
-            );
-            let mut query = sqlx::query(AssertSqlSafe(text));
-            for (command_id, request_hash) in chunk {
-                query = query.bind(command_id.to_string()).bind(request_hash.to_vec());
-            }
-            query.execute(&mut *tx).await?;
-        }
+        let used = used.into_iter();
+        let rows = used.map(|(id, hash)| [id.to_string().into(), hash.to_vec().into()]).collect();
+        let nothing = "ON CONFLICT (command_id) DO NOTHING";
+        rows::insert(tx, "commands (command_id, request_hash)", nothing, rows).await?;
         Ok(())
     }
 }

@@ -3,15 +3,16 @@
 //! in a view database is the only copy of anything.
 //!
 //! Views of one service share a schema with one version. Each version, and each rebuild, is a
-//! database file of its own: a rebuild fills a new file beside the live one and takes its place in
-//! one step when it has caught up.
+//! database file of its own, on PostgreSQL a schema: a rebuild fills a new one beside the live one
+//! and takes its place in one step when it has caught up.
 
 mod database;
 mod hash;
+mod replicas;
+pub mod rows;
 mod runner;
 mod waiters;
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,20 +20,25 @@ use async_trait::async_trait;
 use sqlx::{AnyConnection, AnyPool};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::heard::{Heard, Positions};
 use crate::log::{EventLog, LogError};
 use crate::seal::SealError;
 use crate::tasks::Tasks;
 
+pub use database::{BadUrl, Database, PostgresUrl};
 pub use waiters::Changes;
 
-use database::{Generation, Unfinished};
+use database::{Generation, Home, Unfinished};
 use waiters::Waiters;
 
 /// How often a wait looks whether there is another database to wait on.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often a database that is away at the start is tried.
+const START_AGAIN: Duration = Duration::from_millis(500);
+/// A newer generation that another replica feeds is taken over in this time, or tried again.
+const GO_OVER: Duration = Duration::from_secs(10);
 
 /// One read model: its events, its rows.
 #[async_trait]
@@ -113,8 +119,8 @@ pub struct ViewsConfig {
     pub version: u32,
     /// The tables, one statement after the other, separated by `;`.
     pub schema: &'static str,
-    /// Where database files lie.
-    pub directory: PathBuf,
+    /// Where they are kept.
+    pub database: Database,
     /// The read models.
     pub views: Vec<Arc<dyn View>>,
 }
@@ -145,7 +151,8 @@ impl Drop for Live {
 }
 
 impl Views {
-    /// Opens the newest complete database of this version, or begins a new one, and feeds it.
+    /// Opens the newest complete database of this version, or begins a new one, and feeds it. It
+    /// waits for a database that is away.
     ///
     /// # Errors
     /// [`ViewError::Database`] when no database can be opened or made.
@@ -154,17 +161,24 @@ impl Views {
         log: Arc<dyn EventLog>,
         tasks: Tasks,
     ) -> Result<Arc<Self>, ViewError> {
-        let generation = Generation::open_newest(&config).await?;
+        let generation = present(&config, &tasks).await?;
         let waiters = Arc::new(Waiters::default());
         let live = feed(&config, generation, &log, &tasks, &waiters).await?;
-        Ok(Arc::new(Self {
+        let shared = matches!(config.database, Database::Postgres(_));
+        let views = Arc::new(Self {
             config,
             log,
             tasks,
             live: RwLock::new(Arc::new(live)),
             waiters,
             rebuilding: tokio::sync::Mutex::default(),
-        }))
+        });
+        if shared {
+            let stop = views.tasks.stopping().child_token();
+            let watch = replicas::watch(Arc::downgrade(&views), stop);
+            views.tasks.spawn("views of other replicas", watch);
+        }
+        Ok(views)
     }
 
     /// The database to read from, now.
@@ -191,6 +205,10 @@ impl Views {
     /// [`WaitError::Behind`] when the time is over.
     pub async fn wait_for(&self, wanted: &Positions, patience: Duration) -> Result<(), WaitError> {
         let deadline = tokio::time::Instant::now() + patience;
+        if self.positions().covers(wanted) {
+            return Ok(());
+        }
+        let _waits = self.waiters.wait();
         loop {
             let mut positions = self.live().positions.clone();
             let reached = async { positions.wait_for(|at| at.covers(wanted)).await.is_ok() };
@@ -234,6 +252,7 @@ impl Views {
         Fut: Future<Output = Result<Option<T>, E>> + Send,
     {
         let deadline = tokio::time::Instant::now() + patience;
+        let _waits = self.waiters.wait();
         loop {
             let waiter = self.waiters.register(key);
             let changed = waiter.notified();
@@ -293,6 +312,28 @@ impl Views {
         Ok(())
     }
 
+    /// Reads from a generation that another replica built; with `in_order` once it has read what
+    /// can be read from the live one.
+    async fn go_over(&self, generation: Generation, in_order: bool) -> Result<(), ViewError> {
+        let fresh = feed(&self.config, generation, &self.log, &self.tasks, &self.waiters).await?;
+        let fresh = Arc::new(fresh);
+        let mut positions = fresh.positions.clone();
+        let live = self.positions();
+        let reached = positions.wait_for(|at| !in_order || at.covers(&live));
+        // Else the next glance tries again.
+        if !matches!(tokio::time::timeout(GO_OVER, reached).await, Ok(Ok(_))) {
+            return Ok(());
+        }
+        let old = {
+            let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *live, fresh)
+        };
+        old.stop.cancel();
+        old.generation.remove().await;
+        info!(service = self.config.service, "views of {} are newer ones", self.config.service);
+        Ok(())
+    }
+
     /// Puts `fresh` in the place of the live database and answers that one, or `fresh` back when
     /// it has not read all that could be read from the live one.
     fn replace(&self, fresh: Arc<Live>) -> Result<Arc<Live>, Arc<Live>> {
@@ -317,6 +358,64 @@ impl Views {
     }
 }
 
+/// The generation to begin with; a database that is away is waited for.
+async fn present(config: &ViewsConfig, tasks: &Tasks) -> Result<Generation, ViewError> {
+    loop {
+        match Generation::open_newest(config).await {
+            Err(ViewError::Database(error)) if database::passes(&error) => {
+                let service = config.service;
+                warn!(service, "the views of {service} wait for their database: {error}");
+                let pause = tokio::time::sleep(START_AGAIN);
+                if tasks.stopping().run_until_cancelled(pause).await.is_none() {
+                    return Err(error.into());
+                }
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// What feeds a generation.
+struct Feed {
+    service: &'static str,
+    views: Vec<Arc<dyn View>>,
+    log: Arc<dyn EventLog>,
+    waiters: Arc<Waiters>,
+    stop: CancellationToken,
+    tasks: Tasks,
+}
+
+impl Feed {
+    /// Where to go on. A log that was not read yet is followed all the same: waiting for it must
+    /// wait.
+    fn from(&self, mut checkpoint: Positions) -> Positions {
+        for source in runner::sources(&self.views) {
+            checkpoint.advance(source, crate::Position::START);
+        }
+        checkpoint
+    }
+
+    fn runner(
+        &self,
+        generation: Generation,
+        positions: watch::Sender<Positions>,
+        stop: CancellationToken,
+    ) -> runner::Runner {
+        runner::Runner {
+            service: self.service,
+            views: self.views.clone(),
+            log: Arc::clone(&self.log),
+            generation,
+            positions,
+            waiters: Arc::clone(&self.waiters),
+            stop,
+            tasks: self.tasks.clone(),
+            // A crash may have come between a batch that forgets and the emptying of the log.
+            forgetting: true.into(),
+        }
+    }
+}
+
 async fn feed(
     config: &ViewsConfig,
     generation: Generation,
@@ -325,25 +424,24 @@ async fn feed(
     waiters: &Arc<Waiters>,
 ) -> Result<Live, ViewError> {
     let stop = tasks.stopping().child_token();
-    let mut start = generation.positions().await?;
-    for source in runner::sources(&config.views) {
-        // A log that was not read yet is followed all the same: waiting for it must wait.
-        start.advance(source, crate::Position::START);
-    }
-    let (sender, positions) = watch::channel(start);
-    let runner = runner::Runner {
+    let feed = Feed {
         service: config.service,
         views: config.views.clone(),
         log: Arc::clone(log),
-        generation: generation.clone(),
-        positions: sender,
         waiters: Arc::clone(waiters),
         stop: stop.clone(),
         tasks: tasks.clone(),
-        // A crash may have come between a batch that forgets and the emptying of the log.
-        forgetting: true.into(),
     };
-    tasks.spawn("views", runner.run());
+    let (sender, positions) = watch::channel(feed.from(generation.positions().await?));
+    match generation.home {
+        Home::File(_) => {
+            let runner = feed.runner(generation.clone(), sender, stop.clone());
+            tasks.spawn("views", runner.run());
+        }
+        Home::Schema(_) => {
+            tasks.spawn("views", replicas::keep(feed, generation.clone(), sender));
+        }
+    }
     Ok(Live { generation, positions, stop })
 }
 

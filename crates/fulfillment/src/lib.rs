@@ -8,11 +8,10 @@ mod processes;
 mod views;
 mod wire;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use nexus_es::process::{Process, start};
-use nexus_es::views::{ViewError, Views, ViewsConfig};
+use nexus_es::views::{Database, ViewError, Views, ViewsConfig};
 use nexus_proto::fulfillment::v1::fulfillment_service_server::FulfillmentServiceServer;
 use nexus_runtime::channels::MAX_MESSAGE;
 use nexus_runtime::{Ports, Running};
@@ -47,7 +46,7 @@ pub async fn run(
     config: Config,
     routes: &mut RoutesBuilder,
 ) -> Result<Running, Error> {
-    let models = views::config(&ports.views_dir);
+    let models = views::config(ports.database.clone());
     let views = Views::start(models, Arc::clone(&ports.log), ports.tasks.clone()).await?;
     let floor = Floor::new(Arc::clone(&ports.log), Arc::clone(&views), ports.channels.clone());
     let processes: [Arc<dyn Process>; 5] = [
@@ -67,6 +66,6 @@ pub async fn run(
 
 /// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
 #[must_use]
-pub fn views_config(directory: &Path) -> ViewsConfig {
-    views::config(directory)
+pub fn views_config(database: Database) -> ViewsConfig {
+    views::config(database)
 }

@@ -6,14 +6,16 @@ pub(crate) mod fulfillments;
 pub(crate) mod pick_lists;
 mod rows;
 
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nexus_es::commands::{self, CommandsView};
 use nexus_es::log::EventLog;
-use nexus_es::views::{ViewError, ViewsConfig};
+use nexus_es::views::rows::Value;
+use nexus_es::views::{Database, ViewError, ViewsConfig};
 use nexus_es::work::ParkedView;
 use nexus_es::{Aggregate, AggregateId, Heard, LogError, Version};
+use prost::Message;
 
 use crate::SERVICE;
 
@@ -35,12 +37,12 @@ CREATE TABLE pick_lines (pick_list_id TEXT NOT NULL, line_id TEXT NOT NULL,
 ";
 
 /// What the views of this service are made of.
-pub(crate) fn config(directory: &Path) -> ViewsConfig {
+pub(crate) fn config(database: Database) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,
         schema: const_schema(),
-        directory: directory.to_path_buf(),
+        database,
         views: vec![
             Arc::new(fulfillments::FulfillmentsView),
             Arc::new(pick_lists::PickListsView),
@@ -55,6 +57,20 @@ fn const_schema() -> &'static str {
         format!("{OWN_SCHEMA}{}{}", commands::SCHEMA, nexus_es::work::SCHEMA)
     });
     &WHOLE
+}
+
+/// The aggregates in `heard` that began before it: only of these a row can be there.
+fn begun<A: Aggregate>(heard: &[Heard]) -> Vec<Value> {
+    let ours = || heard.iter().filter(|heard| heard.aggregate.category == A::CATEGORY);
+    let new: BTreeSet<_> =
+        ours().filter(|heard| heard.number == 1).map(|heard| &heard.aggregate.id).collect();
+    let all: BTreeSet<_> = ours().map(|heard| &heard.aggregate.id).collect();
+    all.difference(&new).map(|id| Value::from(id.as_str())).collect()
+}
+
+fn stored<M: Message + Default>(body: &[u8]) -> Result<M, ViewError> {
+    M::decode(body)
+        .map_err(|error| ViewError::Damaged(format!("a stored row does not decode: {error}")))
 }
 
 /// Why a resource cannot be read.

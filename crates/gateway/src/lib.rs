@@ -7,7 +7,6 @@ mod rest;
 mod views;
 mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,7 +14,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use http::{HeaderValue, StatusCode, header};
-use nexus_es::views::{ViewError, Views, ViewsConfig};
+use nexus_es::views::{Database, ViewError, Views, ViewsConfig};
 use nexus_es::{Actor, Cause, HandleError, Handler, clock, new_id};
 use nexus_proto::gateway::v1::gateway_service_server::GatewayServiceServer;
 use nexus_runtime::rpc::KeyCheck;
@@ -59,7 +58,7 @@ pub async fn run(
     keys: &Arc<Keys>,
     routes: &mut tonic::service::RoutesBuilder,
 ) -> Result<Running, Error> {
-    let config = views::config(ports.views_dir.clone());
+    let config = views::config(ports.database.clone());
     let views = Views::start(config, Arc::clone(&ports.log), ports.tasks.clone()).await?;
     let service = grpc::Service {
         handler: Handler::new(Arc::clone(&ports.log)),
@@ -83,12 +82,19 @@ pub fn router(
     let rest = Rest { routes, channels: ports.channels.clone(), keys: Arc::clone(keys) };
     Ok(Router::new()
         .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(metrics))
         .route("/readyz", get(readyz).with_state(readiness))
         .fallback(any(rest::serve).with_state(rest))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             tracing::error!("a request panicked: {}", nexus_es::tasks::panic_text(&*panic));
             rest::internal_error()
         })))
+}
+
+/// Every figure of this process, for whoever scrapes it.
+async fn metrics() -> Response {
+    let text = HeaderValue::from_static(nexus_runtime::metrics::CONTENT_TYPE);
+    ([(header::CONTENT_TYPE, text)], nexus_runtime::metrics::scrape()).into_response()
 }
 
 async fn readyz(State(readiness): State<Arc<dyn Readiness>>) -> Response {
@@ -139,6 +145,6 @@ pub async fn admin_key(
 
 /// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
 #[must_use]
-pub fn views_config(directory: PathBuf) -> ViewsConfig {
-    views::config(directory)
+pub fn views_config(database: Database) -> ViewsConfig {
+    views::config(database)
 }

@@ -2,10 +2,9 @@
 
 pub(crate) mod api_keys;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use nexus_es::views::ViewsConfig;
+use nexus_es::views::{Database, ViewsConfig};
 use nexus_es::work::{self, ParkedView};
 
 use crate::wire::SERVICE;
@@ -15,12 +14,12 @@ const VERSION: u32 = 1;
 
 const SCHEMA: &str = const_format::concatcp!(api_keys::SCHEMA, work::SCHEMA);
 
-pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
+pub(crate) fn config(database: Database) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,
         schema: SCHEMA,
-        directory,
+        database,
         views: vec![Arc::new(api_keys::ApiKeys), Arc::new(ParkedView::new(SERVICE))],
     }
 }

@@ -10,12 +10,11 @@ mod signature;
 mod views;
 mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use nexus_es::Handler;
-use nexus_es::views::{ViewError, ViewsConfig};
+use nexus_es::views::{Database, ViewError, ViewsConfig};
 use nexus_runtime::{Ports, Running};
 use tokio::sync::Semaphore;
 
@@ -51,6 +50,6 @@ pub async fn run(ports: Ports, config: Config) -> Result<(Router, Running), Erro
 
 /// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
 #[must_use]
-pub fn views_config(directory: PathBuf) -> ViewsConfig {
-    views::config(directory)
+pub fn views_config(database: Database) -> ViewsConfig {
+    views::config(database)
 }

@@ -2,11 +2,10 @@
 
 pub(crate) mod accounts;
 
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use nexus_es::tasks::Tasks;
-use nexus_es::views::{ViewError, Views, ViewsConfig};
+use nexus_es::views::{Database, ViewError, Views, ViewsConfig};
 use nexus_es::work;
 use nexus_runtime::Ports;
 
@@ -21,18 +20,18 @@ static SCHEMA: LazyLock<String> =
     LazyLock::new(|| format!("{}{}", include_str!("../migrations/0001_views.sql"), work::SCHEMA));
 
 /// What the views are built from.
-pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
+pub(crate) fn config(database: Database) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,
         schema: SCHEMA.as_str(),
-        directory,
+        database,
         views: vec![Arc::new(accounts::Accounts)],
     }
 }
 
 /// Opens the views and feeds them.
 pub(crate) async fn start(ports: &Ports) -> Result<Arc<Views>, ViewError> {
-    let config = config(ports.views_dir.clone());
+    let config = config(ports.database.clone());
     Views::start(config, Arc::clone(&ports.log), Tasks::clone(&ports.tasks)).await
 }

@@ -6,10 +6,9 @@ mod grpc;
 mod views;
 mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use nexus_es::views::{ViewError, Views, ViewsConfig};
+use nexus_es::views::{Database, ViewError, Views, ViewsConfig};
 use nexus_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
 use nexus_runtime::channels::MAX_MESSAGE;
 use nexus_runtime::{Ports, Running};
@@ -38,7 +37,7 @@ pub async fn run(
     config: Config,
     routes: &mut RoutesBuilder,
 ) -> Result<Running, Error> {
-    let models = views::config(ports.views_dir.clone());
+    let models = views::config(ports.database.clone());
     let views = Views::start(models, Arc::clone(&ports.log), ports.tasks.clone()).await?;
     let service = grpc::Inventory::new(Arc::clone(&ports.log), Arc::clone(&views), &config);
     let server = InventoryServiceServer::new(service).max_decoding_message_size(MAX_MESSAGE);
@@ -48,6 +47,6 @@ pub async fn run(
 
 /// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
 #[must_use]
-pub fn views_config(directory: PathBuf) -> ViewsConfig {
-    views::config(directory)
+pub fn views_config(database: Database) -> ViewsConfig {
+    views::config(database)
 }

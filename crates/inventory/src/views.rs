@@ -8,11 +8,10 @@ pub(crate) mod products;
 pub(crate) mod stock;
 pub(crate) mod warehouses;
 
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use nexus_es::commands::{self, CommandsView};
-use nexus_es::views::ViewsConfig;
+use nexus_es::views::{Database, ViewsConfig};
 use nexus_es::work;
 
 use crate::SERVICE;
@@ -20,16 +19,13 @@ use crate::SERVICE;
 /// Grows with every change of a table or of what is written to it.
 const VERSION: u32 = 3;
 
-/// Rows that one statement writes; PostgreSQL takes 65,535 parameters, SQLite 32,766.
-const ROWS_A_STATEMENT: usize = 200;
-
 /// What inventory's views are made from.
-pub(crate) fn config(directory: PathBuf) -> ViewsConfig {
+pub(crate) fn config(database: Database) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,
         schema: &SCHEMA,
-        directory,
+        database,
         views: vec![
             Arc::new(CommandsView::new(SERVICE)),
             Arc::new(products::Products),
@@ -65,16 +61,6 @@ CREATE TABLE movements (sku TEXT NOT NULL, position BIGINT NOT NULL, event_index
     PRIMARY KEY (sku, position, event_index, nth));
 ";
 
-/// `($1, $2), ($3, $4)`: placeholders of `rows` rows with `columns` columns, the first of them
-/// `$from`.
-fn placeholders(rows: usize, columns: usize, from: usize) -> String {
-    let row = |row: usize| {
-        let columns = (0..columns).map(|column| format!("${}", from + row * columns + column));
-        format!("({})", columns.collect::<Vec<_>>().join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
-}
-
 /// A count out of the database. Below zero is possible only in a damaged view; it shows as nothing.
 fn count(units: i64) -> u32 {
     u32::try_from(units.max(0)).unwrap_or(u32::MAX)
@@ -109,12 +95,6 @@ fn anywhere(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_of_placeholders_count_on() {
-        assert_eq!(placeholders(2, 3, 1), "($1, $2, $3), ($4, $5, $6)");
-        assert_eq!(placeholders(1, 2, 5), "($5, $6)");
-    }
 
     #[test]
     fn arabic_spellings_and_cases_are_found_alike() {

@@ -12,13 +12,12 @@ mod processes;
 mod views;
 mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexus_es::Handler;
 use nexus_es::process::{self, Process};
 use nexus_es::seal::Vault;
-use nexus_es::views::{ViewError, ViewsConfig};
+use nexus_es::views::{Database, ViewError, ViewsConfig};
 use nexus_proto::notification::v1::notification_service_server::NotificationServiceServer;
 use nexus_runtime::channels::MAX_MESSAGE;
 use nexus_runtime::{Ports, Running};
@@ -82,6 +81,6 @@ pub async fn run(
 
 /// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
 #[must_use]
-pub fn views_config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
-    views::config(directory, Arc::clone(vault))
+pub fn views_config(database: Database, vault: &Arc<Vault>) -> ViewsConfig {
+    views::config(database, Arc::clone(vault))
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use nexus_es::Heard;
 use nexus_es::seal::Vault;
 use nexus_es::tasks::Tasks;
-use nexus_es::views::{ViewError, Views, ViewsConfig};
+use nexus_es::views::{Database, ViewError, Views, ViewsConfig};
 use nexus_es::work::{self, ParkedView};
 use nexus_runtime::Ports;
 
@@ -24,16 +24,16 @@ static SCHEMA: LazyLock<String> =
 
 /// Opens the views and feeds them.
 pub(crate) async fn start(ports: &Ports) -> Result<Arc<Views>, ViewError> {
-    let config = config(ports.views_dir.clone(), Arc::clone(&ports.vault));
+    let config = config(ports.database.clone(), Arc::clone(&ports.vault));
     Views::start(config, Arc::clone(&ports.log), Tasks::clone(&ports.tasks)).await
 }
 
-pub(crate) fn config(directory: std::path::PathBuf, vault: Arc<Vault>) -> ViewsConfig {
+pub(crate) fn config(database: Database, vault: Arc<Vault>) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,
         schema: SCHEMA.as_str(),
-        directory,
+        database,
         views: vec![
             Arc::new(messages::Messages { vault }),
             Arc::new(templates::Templates),

@@ -14,12 +14,11 @@ mod processes;
 mod views;
 mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexus_es::process::Process;
 use nexus_es::seal::Vault;
-use nexus_es::views::{ViewError, Views, ViewsConfig};
+use nexus_es::views::{Database, ViewError, Views, ViewsConfig};
 use nexus_es::{Handler, process};
 use nexus_proto::order::v1::order_service_server::OrderServiceServer;
 use nexus_runtime::channels::MAX_MESSAGE;
@@ -59,7 +58,7 @@ pub async fn run(
     routes: &mut RoutesBuilder,
 ) -> Result<Running, Error> {
     let country = config.country.parse().map_err(|_| Error::Country(config.country.clone()))?;
-    let views_config = views::config(ports.views_dir.clone(), &ports.vault);
+    let views_config = views::config(ports.database.clone(), &ports.vault);
     let views = Views::start(views_config, Arc::clone(&ports.log), ports.tasks.clone()).await?;
 
     // The first phone that is read loads the numbering plans of all countries: no caller waits for
@@ -101,6 +100,6 @@ pub async fn run(
 
 /// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
 #[must_use]
-pub fn views_config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
-    views::config(directory, vault)
+pub fn views_config(database: Database, vault: &Arc<Vault>) -> ViewsConfig {
+    views::config(database, vault)
 }

@@ -4,16 +4,14 @@
 pub(crate) mod contacts;
 pub(crate) mod document;
 pub(crate) mod orders;
-pub(crate) mod sql;
 pub(crate) mod terms;
 pub(crate) mod timeline;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexus_es::commands::{self, CommandsView};
 use nexus_es::seal::Vault;
-use nexus_es::views::ViewsConfig;
+use nexus_es::views::{Database, ViewsConfig};
 use nexus_es::work::{self, ParkedView};
 
 use crate::wire::SERVICE;
@@ -51,12 +49,12 @@ CREATE TABLE timeline_lists (order_id TEXT NOT NULL, subject TEXT NOT NULL,
 ";
 
 /// Everything the service reads from.
-pub(crate) fn config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
+pub(crate) fn config(database: Database, vault: &Arc<Vault>) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,
         schema: schema(),
-        directory,
+        database,
         views: vec![
             Arc::new(orders::OrdersView::new(Arc::clone(vault))),
             Arc::new(contacts::ContactsView::new(Arc::clone(vault))),

@@ -1,6 +1,5 @@
 //! What a service is given to run on.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexus_es::log::EventLog;
@@ -8,7 +7,7 @@ use nexus_es::ports::{Blobs, Checkpoints, Leases, Timers};
 use nexus_es::process::{Ground, Patience};
 use nexus_es::seal::Vault;
 use nexus_es::tasks::Tasks;
-use nexus_es::views::Views;
+use nexus_es::views::{Database, Views};
 
 use crate::channels::Channels;
 use crate::secrets::Secrets;
@@ -33,8 +32,8 @@ pub struct Ports {
     pub tasks: Tasks,
     /// Processes. They end before what they act on.
     pub processes: Tasks,
-    /// Where view databases lie.
-    pub views_dir: PathBuf,
+    /// Where the views of the service are kept.
+    pub database: Database,
     /// Calls to other services.
     pub channels: Channels,
     /// Keys by purpose.

@@ -13,12 +13,11 @@ mod processes;
 mod views;
 mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexus_es::process;
 use nexus_es::seal::Vault;
-use nexus_es::views::{ViewError, Views, ViewsConfig};
+use nexus_es::views::{Database, ViewError, Views, ViewsConfig};
 use nexus_proto::shipping::v1::shipping_service_server::ShippingServiceServer;
 use nexus_runtime::{Ports, Running};
 use tonic::service::RoutesBuilder;
@@ -48,7 +47,7 @@ pub async fn run(
     routes: &mut RoutesBuilder,
 ) -> Result<Running, Error> {
     let views = Views::start(
-        views::config(ports.views_dir.clone(), &ports.vault),
+        views::config(ports.database.clone(), &ports.vault),
         Arc::clone(&ports.log),
         ports.tasks.clone(),
     );
@@ -64,6 +63,6 @@ pub async fn run(
 
 /// What its views are built from, for whoever builds them elsewhere: `nexus verify` does.
 #[must_use]
-pub fn views_config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
-    views::config(directory, vault)
+pub fn views_config(database: Database, vault: &Arc<Vault>) -> ViewsConfig {
+    views::config(database, vault)
 }

@@ -5,15 +5,13 @@ pub(crate) mod accounts;
 pub(crate) mod awb_status_logs;
 pub(crate) mod manifests;
 pub(crate) mod shipments;
-mod sql;
 pub(crate) mod unmatched;
 
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use nexus_es::commands::{self, CommandsView};
 use nexus_es::seal::Vault;
-use nexus_es::views::{View, ViewsConfig};
+use nexus_es::views::{Database, View, ViewsConfig};
 use nexus_es::work::{self, ParkedView};
 
 use crate::wire::SERVICE;
@@ -26,13 +24,18 @@ static SCHEMA: LazyLock<String> = LazyLock::new(|| {
     format!("{own}{}{}", commands::SCHEMA, work::SCHEMA)
 });
 
+/// A number out of a page token; a token that was tampered with leads to an empty page.
+fn from_token(text: Option<&String>) -> i64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
 /// What the views of this service are built from.
-pub(crate) fn config(directory: PathBuf, vault: &Arc<Vault>) -> ViewsConfig {
+pub(crate) fn config(database: Database, vault: &Arc<Vault>) -> ViewsConfig {
     ViewsConfig {
         service: SERVICE,
         version: VERSION,
         schema: &SCHEMA,
-        directory,
+        database,
         views: views(Arc::clone(vault)),
     }
 }

@@ -18,7 +18,7 @@ use crate::handle::Handler;
 use crate::ids::{AggregateId, Version, new_id};
 use crate::log::Append;
 use crate::memory::{MemoryCheckpoints, MemoryLeases, MemoryLog, MemoryTimers};
-use crate::views::ViewsConfig;
+use crate::views::{Database, ViewsConfig};
 use crate::work::{self, Command, ParkedView, WorkItem};
 
 /// What the fake target saw, and how often it still fails, by key.
@@ -130,7 +130,7 @@ async fn views(dir: &tempfile::TempDir, log: &MemoryLog, tasks: &Tasks) -> Arc<V
         service: "order",
         version: 1,
         schema: work::SCHEMA,
-        directory: dir.path().to_owned(),
+        database: Database::Directory(dir.path().to_owned()),
         views: vec![Arc::new(ParkedView::new("order"))],
     };
     Views::start(config, Arc::new(log.clone()), tasks.clone()).await.unwrap()

@@ -1,20 +1,23 @@
-//! A view database: one SQLite file a generation.
+//! Where the views of a service are kept: a `SQLite` file a generation, or a PostgreSQL schema.
 
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod files;
+mod schemas;
 
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{AnyPool, AssertSqlSafe, Executor, Row};
-use tracing::{info, warn};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Executor, Row};
 
 use super::{ViewError, ViewsConfig};
 use crate::commit::sha256;
 use crate::heard::Positions;
 use crate::ids::Position;
 
-const READERS: u32 = 4;
-const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
+pub(super) use files::Unfinished;
+pub(super) use schemas::{Schema, Seen, clean, look, lost, take};
 
 /// What every view database has beside the service's own tables.
 const OWN_TABLES: &str = "
@@ -24,90 +27,121 @@ CREATE TABLE view_poison (service TEXT NOT NULL, position BIGINT NOT NULL, cause
     PRIMARY KEY (service, position));
 ";
 
+/// Where the views of a service are kept.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// In this folder: `SQLite`, a file a generation, one process.
+    Directory(PathBuf),
+    /// In PostgreSQL: a schema a generation. All replicas of the service share it.
+    Postgres(PostgresUrl),
+}
+
+impl From<PathBuf> for Database {
+    fn from(directory: PathBuf) -> Self {
+        Self::Directory(directory)
+    }
+}
+
+impl From<PostgresUrl> for Database {
+    fn from(url: PostgresUrl) -> Self {
+        Self::Postgres(url)
+    }
+}
+
+impl FromStr for Database {
+    type Err = BadUrl;
+
+    /// An address, else a folder.
+    fn from_str(text: &str) -> Result<Self, BadUrl> {
+        if text.contains("://") {
+            text.parse().map(Self::Postgres)
+        } else {
+            Ok(PathBuf::from(text).into())
+        }
+    }
+}
+
+/// The address of a PostgreSQL database. It may hold a password, so it is shown without one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl(Arc<str>);
+
+/// Why an address does not name a PostgreSQL database.
+#[derive(Debug, thiserror::Error)]
+#[error("it must be postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+pub struct BadUrl;
+
+impl PostgresUrl {
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PostgresUrl {
+    type Err = BadUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadUrl> {
+        let ours = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        match AnyConnectOptions::from_str(text) {
+            Ok(_) if ours => Ok(Self(text.into())),
+            _ => Err(BadUrl),
+        }
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(options) = AnyConnectOptions::from_str(&self.0) else { return f.write_str("?") };
+        let url = options.database_url;
+        write!(f, "postgres://{}", url.host_str().unwrap_or_default())?;
+        if let Some(port) = url.port() {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(url.path())
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where a generation lies.
+#[derive(Clone)]
+pub(super) enum Home {
+    File(PathBuf),
+    Schema(Schema),
+}
+
+/// One database of one service: a file or a schema.
 #[derive(Clone)]
 pub(super) struct Generation {
-    path: PathBuf,
+    pub(super) home: Home,
     pub(super) pool: AnyPool,
-    /// One connection of its own: SQLite has one writer.
+    /// One connection of its own, of whoever feeds the generation; else the readers' pool.
     pub(super) writer: AnyPool,
 }
 
 impl Generation {
-    /// The newest complete file of this version, else the newest begun one, else a new one. Files
-    /// of other versions and older generations go.
+    /// The newest complete one of this version, else a new one.
     pub(super) async fn open_newest(config: &ViewsConfig) -> Result<Self, ViewError> {
-        install_default_drivers();
-        // Views hold names and addresses in clear: they are their owner's only.
-        let mut directory = std::fs::DirBuilder::new();
-        directory.recursive(true).mode(0o700).create(&config.directory).map_err(sqlx::Error::Io)?;
-        let mut found = generations(config).map_err(sqlx::Error::Io)?;
-        found.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-        let mut begun = None;
-        for (_, path) in &found {
-            match Self::open(path.clone(), false).await {
-                // Part of the schema is not the service's own (parked work), and may have changed
-                // under the same version.
-                Ok(generation) if !generation.has_schema(config).await => {
-                    info!("view database {} has another schema", path.display());
-                }
-                Ok(generation) if generation.is_complete().await => {
-                    return Ok(generation.keep_only(config).await);
-                }
-                Ok(generation) => begun = begun.or(Some(generation)),
-                Err(error) => warn!("view database {} is unusable: {error}", path.display()),
-            }
+        sqlx::any::install_default_drivers();
+        match &config.database {
+            Database::Directory(directory) => files::open_newest(config, directory).await,
+            Database::Postgres(url) => schemas::open_newest(config, url).await,
         }
-        if let Some(generation) = begun {
-            generation.mark_complete().await?;
-            return Ok(generation.keep_only(config).await);
-        }
-        let next = found.first().map_or(1, |(number, _)| number + 1);
-        let generation = Self::create(config, next).await?;
-        generation.mark_complete().await?;
-        Ok(generation.keep_only(config).await)
     }
 
-    /// A new file above every one that is there and above `highest`, the last one begun: a feeder
+    /// A new one above every one that is there and above `highest`, the last one begun: a feeder
     /// that was told to stop may still hold the file of a rebuild that was given up.
     pub(super) async fn create_next(
         config: &ViewsConfig,
         highest: &mut u64,
     ) -> Result<Self, ViewError> {
-        let found = generations(config).map_err(sqlx::Error::Io)?;
-        let found = found.iter().map(|(number, _)| *number).max().unwrap_or_default();
-        *highest = found.max(*highest) + 1;
-        Self::create(config, *highest).await
-    }
-
-    async fn create(config: &ViewsConfig, number: u64) -> Result<Self, ViewError> {
-        let path = file(config, number);
-        remove_files(&path);
-        let generation = Self::open(path, true).await?;
-        let mut tx = generation.writer.begin().await?;
-        for statement in OWN_TABLES.split(';').chain(config.schema.split(';')) {
-            if !statement.trim().is_empty() {
-                tx.execute(AssertSqlSafe(statement.to_owned())).await?;
-            }
+        match &config.database {
+            Database::Directory(directory) => files::create_next(config, directory, highest).await,
+            Database::Postgres(url) => schemas::create_next(config, url).await,
         }
-        sqlx::query("INSERT INTO view_meta (name, value) VALUES ('schema', $1)")
-            .bind(digest(config))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        info!("new view database {}", generation.path.display());
-        Ok(generation)
-    }
-
-    async fn open(path: PathBuf, create: bool) -> Result<Self, ViewError> {
-        let mode = if create { "rwc" } else { "rw" };
-        let url = format!("sqlite://{}?mode={mode}", path.display());
-        let writer = pool(&url, 1, "PRAGMA cache_size = -6000").await?;
-        let pool = pool(&url, READERS, "PRAGMA cache_size = -1000").await?;
-        let generation = Self { path, pool, writer };
-        if !create {
-            generation.positions().await?;
-        }
-        Ok(generation)
     }
 
     pub(super) async fn positions(&self) -> Result<Positions, ViewError> {
@@ -123,153 +157,98 @@ impl Generation {
         Ok(positions)
     }
 
-    /// Moves all of the write-ahead log into the file and cuts it to nothing. False when a reader
-    /// is in the way.
+    /// Takes what was deleted out of the files too. False when somebody is in the way.
     pub(super) async fn truncate_log(&self) -> Result<bool, sqlx::Error> {
-        let mut writer = self.writer.acquire().await?;
-        // Batches must not wait long for a slow reader.
-        writer.execute("PRAGMA busy_timeout = 100").await?;
-        let done = writer.fetch_one("PRAGMA wal_checkpoint(TRUNCATE)").await;
-        writer.execute(BUSY_TIMEOUT).await?;
-        let busy: i64 = done?.try_get(0)?;
-        Ok(busy == 0)
+        match &self.home {
+            Home::File(_) => files::truncate_log(&self.writer).await,
+            Home::Schema(_) => schemas::vacuum_persons(&self.writer).await,
+        }
     }
 
     pub(super) async fn mark_complete(&self) -> Result<(), ViewError> {
-        sqlx::query(
-            "INSERT INTO view_meta (name, value) VALUES ('complete', 'yes') \
-             ON CONFLICT (name) DO NOTHING",
-        )
-        .execute(&self.writer)
-        .await?;
+        mark_complete(&mut *self.writer.acquire().await?).await?;
         Ok(())
     }
 
-    async fn is_complete(&self) -> bool {
-        self.meta("complete").await.is_some()
-    }
-
-    async fn has_schema(&self, config: &ViewsConfig) -> bool {
-        self.meta("schema").await.is_some_and(|found| found == digest(config))
-    }
-
-    async fn meta(&self, name: &str) -> Option<String> {
-        let found =
-            sqlx::query("SELECT value FROM view_meta WHERE name = $1").bind(name.to_owned());
-        found.fetch_optional(&self.pool).await.ok()??.try_get(0).ok()
-    }
-
-    async fn keep_only(self, config: &ViewsConfig) -> Self {
-        for (_, path) in all_files(config).unwrap_or_default() {
-            if path != self.path {
-                remove_files(&path);
-            }
-        }
-        self
-    }
-
     pub(super) async fn remove(&self) {
-        // Closing waits for readers that hold a connection; they are short.
-        drop(tokio::time::timeout(Duration::from_secs(5), self.pool.close()).await);
-        drop(tokio::time::timeout(Duration::from_secs(5), self.writer.close()).await);
-        remove_files(&self.path);
-    }
-}
-
-/// Removes the file of a rebuild that ends before its time: it holds persons, and nobody feeds it
-/// the news that they were erased.
-pub(super) struct Unfinished(Option<PathBuf>);
-
-impl Unfinished {
-    pub(super) fn new(generation: &Generation) -> Self {
-        Self(Some(generation.path.clone()))
-    }
-
-    pub(super) fn finished(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            remove_files(path);
+        match &self.home {
+            Home::File(path) => files::remove(path, &self.pool, &self.writer).await,
+            // Another replica may still read from it: who feeds the next one drops it.
+            Home::Schema(_) => schemas::leave(self).await,
         }
     }
 }
 
-/// A pool whose connections keep so many KiB of pages each: with seven services they add up, and
-/// the system's own cache holds the same pages once more.
-async fn pool(url: &str, connections: u32, cache: &'static str) -> Result<AnyPool, ViewError> {
-    let options = AnyPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(10))
-        // A ping before each use is a trip to the driver's thread; a file does not go away.
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .after_connect(move |connection, _| {
-            Box::pin(async move {
-                for pragma in [
-                    "PRAGMA journal_mode = WAL",
-                    "PRAGMA synchronous = NORMAL",
-                    BUSY_TIMEOUT,
-                    "PRAGMA temp_store = MEMORY",
-                    cache,
-                    "PRAGMA secure_delete = ON",
-                    "PRAGMA wal_autocheckpoint = 4000",
-                ] {
-                    connection.execute(pragma).await?;
-                }
-                Ok(())
-            })
-        });
-    Ok(options.connect(url).await?)
+/// Makes the tables of a new generation.
+async fn make_tables(
+    connection: &mut AnyConnection,
+    config: &ViewsConfig,
+    translated: fn(&str) -> String,
+) -> Result<(), sqlx::Error> {
+    for statement in OWN_TABLES.split(';').chain(config.schema.split(';')) {
+        if !statement.trim().is_empty() {
+            connection.execute(AssertSqlSafe(translated(statement))).await?;
+        }
+    }
+    sqlx::query("INSERT INTO view_meta (name, value) VALUES ('schema', $1)")
+        .bind(digest(config))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
+async fn mark_complete(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO view_meta (name, value) VALUES ('complete', 'yes') \
+         ON CONFLICT (name) DO NOTHING",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What `SQLite` says when the file cannot be used now: `BUSY`, `LOCKED`, `READONLY`, `IOERR`,
+/// `FULL`, `CANTOPEN`.
+const PASSING_CODES: [i32; 6] = [5, 6, 8, 10, 13, 14];
+/// The classes of what PostgreSQL says then: no connection, a deadlock, no room, a lock, an
+/// operator, its system.
+const PASSING_CLASSES: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+
+/// Whether the same may work later: the database is away or busy. Anything else (a constraint, a
+/// wrong statement) will not go away.
+pub(super) fn passes(error: &sqlx::Error) -> bool {
+    let code = match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => return true,
+        sqlx::Error::Database(error) => error.code().unwrap_or_default(),
+        _ => return false,
+    };
+    match code.get(..2) {
+        // All codes of PostgreSQL have five characters, those of `SQLite` fewer.
+        Some(class) if code.len() == 5 => PASSING_CLASSES.contains(&class),
+        // The primary code stands in the low byte of the extended one.
+        _ => code.parse::<i32>().is_ok_and(|code| PASSING_CODES.contains(&(code & 0xff))),
+    }
+}
+
+/// Of the text of all tables: part of it is not the service's own (parked work), and may have
+/// changed under the same version.
 fn digest(config: &ViewsConfig) -> String {
     hex::encode(sha256(config.schema.as_bytes()))
 }
 
-fn file(config: &ViewsConfig, number: u64) -> PathBuf {
-    config.directory.join(format!("{}-v{}-{number}.db", config.service, config.version))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Files of this service and version, with their generation.
-fn generations(config: &ViewsConfig) -> std::io::Result<Vec<(u64, PathBuf)>> {
-    let prefix = format!("{}-v{}-", config.service, config.version);
-    let files = all_files(config)?.into_iter();
-    Ok(files
-        .filter(|(name, _)| name.starts_with(&prefix))
-        .filter_map(|(name, path)| {
-            let number = name.strip_prefix(&prefix)?.strip_suffix(".db")?.parse().ok()?;
-            Some((number, path))
-        })
-        .collect())
-}
-
-/// Database files of this service, of any version.
-fn all_files(config: &ViewsConfig) -> std::io::Result<Vec<(String, PathBuf)>> {
-    let prefix = format!("{}-v", config.service);
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(&config.directory)? {
-        let path = entry?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let ours = name.filter(|name| name.starts_with(&prefix) && name.ends_with(".db"));
-        files.extend(ours.map(|name| (name, path)));
-    }
-    Ok(files)
-}
-
-fn remove_files(path: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match std::fs::remove_file(&name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                warn!("cannot remove {}: {error}", name.to_string_lossy());
-            }
-            _ => {}
+    #[test]
+    fn the_address_of_a_database_is_shown_without_who_may_enter() {
+        let url: PostgresUrl = "postgres://nexus:secret@db.shop:5433/views".parse().unwrap();
+        assert_eq!(format!("{url} {url:?}"), ["postgres://db.shop:5433/views"; 2].join(" "));
+        for wrong in ["sqlite://x", "postgres", "mysql://a/b", ""] {
+            assert!(wrong.parse::<PostgresUrl>().is_err(), "{wrong}");
         }
     }
 }

@@ -1,34 +1,38 @@
-//! A digest of a database's rows that does not depend on their order.
+//! A digest of a database's rows that depends neither on their order nor on the database.
 
-use sqlx::{AnyPool, AssertSqlSafe, Row};
+use futures::TryStreamExt;
+use sqlx::any::{AnyRow, AnyTypeInfoKind};
+use sqlx::{AnyPool, AssertSqlSafe, Row, ValueRef};
 
 use crate::commit::sha256;
 
+/// The service's own tables with their columns, both in the order of their names.
+const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
+    AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+const COLUMNS: &str = "SELECT name FROM pragma_table_info($1)";
+const POSTGRES_TABLES: &str = "SELECT CAST(table_name AS TEXT) FROM information_schema.tables \
+    WHERE table_schema = current_schema()";
+const POSTGRES_COLUMNS: &str = "SELECT CAST(column_name AS TEXT) FROM information_schema.columns \
+    WHERE table_schema = current_schema() AND table_name = $1";
+
 pub(super) async fn content_hash(pool: &AnyPool) -> Result<String, sqlx::Error> {
-    let tables = sqlx::query(
-        "SELECT name FROM sqlite_master WHERE type = 'table' \
-         AND name NOT LIKE 'view\\_%' ESCAPE '\\' \
-         AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
-    )
-    .fetch_all(pool)
-    .await?;
+    let mut connection = pool.acquire().await?;
+    let (tables, columns) = match connection.backend_name() {
+        "PostgreSQL" => (POSTGRES_TABLES, POSTGRES_COLUMNS),
+        _ => (TABLES, COLUMNS),
+    };
+    let tables = names(&sqlx::query(tables).fetch_all(&mut *connection).await?)?;
     let mut whole = String::new();
-    for table in tables {
-        let table: String = table.try_get(0)?;
-        let columns = columns(pool, &table).await?;
-        // Each row as one text: quote() writes every SQLite value without loss.
-        let row_text = columns
-            .iter()
-            .map(|column| format!("quote(\"{column}\")"))
-            .collect::<Vec<_>>()
-            .join(" || ',' || ");
-        let rows = sqlx::query(AssertSqlSafe(format!("SELECT {row_text} FROM \"{table}\"")))
-            .fetch_all(pool)
-            .await?;
-        let mut digests = rows
-            .iter()
-            .map(|row| Ok(sha256(row.try_get::<String, _>(0)?.as_bytes())))
-            .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    for table in tables.iter().filter(|table| !table.starts_with("view_")) {
+        let columns = sqlx::query(columns).bind(table.clone()).fetch_all(&mut *connection);
+        let columns: Vec<_> =
+            names(&columns.await?)?.iter().map(|name| format!("\"{name}\"")).collect();
+        let query = format!("SELECT {} FROM \"{table}\"", columns.join(", "));
+        let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(&mut *connection);
+        let mut digests = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            digests.push(sha256(&written(&row)?));
+        }
         digests.sort();
         whole.push_str(&format!(
             "{table} {} {}\n",
@@ -39,10 +43,30 @@ pub(super) async fn content_hash(pool: &AnyPool) -> Result<String, sqlx::Error> 
     Ok(hex::encode(sha256(whole.as_bytes())))
 }
 
-async fn columns(pool: &AnyPool, table: &str) -> Result<Vec<String>, sqlx::Error> {
-    let rows = sqlx::query("SELECT name FROM pragma_table_info($1) ORDER BY name")
-        .bind(table.to_owned())
-        .fetch_all(pool)
-        .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+fn names(rows: &[AnyRow]) -> Result<Vec<String>, sqlx::Error> {
+    let names = rows.iter().map(|row| row.try_get(0));
+    let mut names = names.collect::<Result<Vec<String>, _>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// The values of a row so that different ones are written differently.
+fn written(row: &AnyRow) -> Result<Vec<u8>, sqlx::Error> {
+    let mut text = Vec::new();
+    for column in 0..row.len() {
+        let value = row.try_get_raw(column)?;
+        if value.is_null() {
+            text.push(b'n');
+            continue;
+        }
+        let (kind, bytes): (u8, Vec<u8>) = match value.type_info().kind() {
+            AnyTypeInfoKind::Text => (b't', row.try_get::<String, _>(column)?.into_bytes()),
+            AnyTypeInfoKind::Blob => (b'b', row.try_get(column)?),
+            _ => (b'i', row.try_get::<i64, _>(column)?.to_be_bytes().into()),
+        };
+        text.push(kind);
+        text.extend(bytes.len().to_be_bytes());
+        text.extend(bytes);
+    }
+    Ok(text)
 }

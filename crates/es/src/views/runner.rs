@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::database::Generation;
+use super::database::{self, Generation};
 use super::waiters::{Changes, Waiters};
 use super::{View, ViewError, ViewsConfig};
 use crate::commit::Stored;
@@ -33,9 +33,6 @@ const LINGER: Duration = Duration::from_millis(4);
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
 /// A commit that fails so often while applied alone is set aside, so that it blocks no other.
 pub(super) const POISON_AFTER: u32 = 5;
-/// What `SQLite` says when the file cannot be used now: `BUSY`, `LOCKED`, `READONLY`, `IOERR`,
-/// `FULL`, `CANTOPEN`. Anything else (a constraint, a wrong statement) will not go away.
-const PASSING_CODES: [i32; 6] = [5, 6, 8, 10, 13, 14];
 
 pub(super) struct Runner {
     pub(super) service: &'static str,
@@ -288,18 +285,7 @@ fn passes(error: &ViewError) -> bool {
     match error {
         ViewError::Port(_) => true,
         ViewError::Event { .. } | ViewError::Damaged(_) | ViewError::Panicked(_) => false,
-        ViewError::Database(error) => match error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
-            sqlx::Error::Database(error) => {
-                // The primary code stands in the low byte of the extended one.
-                let code = error.code().and_then(|code| code.parse::<i32>().ok());
-                code.is_some_and(|code| PASSING_CODES.contains(&(code & 0xff)))
-            }
-            _ => false,
-        },
+        ViewError::Database(error) => database::passes(error),
     }
 }
 

@@ -104,7 +104,7 @@ async fn start_with(
         service: "order",
         version: 1,
         schema,
-        directory: dir.path().to_owned(),
+        database: Database::Directory(dir.path().to_owned()),
         views: vec![Arc::new(counts.clone())],
     };
     Views::start(config, Arc::new(log.clone()), tasks.clone()).await.unwrap()

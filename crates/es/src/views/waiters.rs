@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What a batch changed.
 #[derive(Debug, Default)]
@@ -30,7 +30,21 @@ impl Changes {
 const PRUNE_AT: usize = 1024;
 
 #[derive(Default)]
-pub(super) struct Waiters(Mutex<Waiting>);
+pub(super) struct Waiters {
+    waiting: Mutex<Waiting>,
+    /// Whether anybody waits, and how many.
+    awaited: watch::Sender<bool>,
+    count: Mutex<usize>,
+}
+
+/// Somebody waits as long as it lives.
+pub(super) struct Waits<'a>(&'a Waiters);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.counted(|count| count.saturating_sub(1));
+    }
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -40,6 +54,23 @@ struct Waiting {
 }
 
 impl Waiters {
+    /// Says that somebody waits for a row or a position.
+    pub(super) fn wait(&self) -> Waits<'_> {
+        self.counted(|count| count + 1);
+        Waits(self)
+    }
+
+    pub(super) fn awaited(&self) -> watch::Receiver<bool> {
+        self.awaited.subscribe()
+    }
+
+    fn counted(&self, change: impl FnOnce(usize) -> usize) {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        *count = change(*count);
+        let awaited = *count > 0;
+        self.awaited.send_if_modified(|known| std::mem::replace(known, awaited) != awaited);
+    }
+
     pub(super) fn register(&self, key: &str) -> Arc<Notify> {
         let mut waiting = self.lock();
         // Whoever still waits holds a clone; an entry without one is left over and goes.
@@ -63,8 +94,15 @@ impl Waiters {
         }
     }
 
+    /// Something changed, and nobody knows what.
+    pub(super) fn wake_all(&self) {
+        for notify in self.lock().keys.values() {
+            notify.notify_waiters();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nexus_es::log::EventLog;
+use nexus_es::views::rows;
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_es::{Heard, Version};
 use nexus_proto::fulfillment::v1 as proto;
@@ -42,28 +43,22 @@ impl View for FulfillmentsView {
         heard: &[Heard],
         changes: &mut Changes,
     ) -> Result<(), ViewError> {
-        let mut touched: BTreeMap<String, (proto::Fulfillment, i64)> = BTreeMap::new();
+        let mut touched = known(tx, heard).await?;
         for heard in heard {
             let Some(event) = heard.event::<Fulfillment>()? else { continue };
             let id = heard.aggregate.id.as_str();
             let at_ms = heard.cause.occurred_at_ms;
-            if !touched.contains_key(id) {
-                let stored = load(tx, id).await?;
-                let new =
-                    proto::Fulfillment { fulfillment_id: id.to_owned(), ..Default::default() };
-                touched.insert(id.to_owned(), stored.unwrap_or((new, at_ms)));
-            }
-            if let Some((row, _)) = touched.get_mut(id) {
-                // Those who wait for a list to be taken in or left learn of it too.
-                changes.add(super::pick_lists::key(row.pick_list_id()));
-                fold(row, &event, at_ms);
-                changes.add(super::pick_lists::key(row.pick_list_id()));
-                changes.add(key(id));
-            }
+            let (row, _) = touched.entry(id.to_owned()).or_insert_with(|| {
+                let fulfillment_id = id.to_owned();
+                (proto::Fulfillment { fulfillment_id, ..Default::default() }, at_ms)
+            });
+            // Those who wait for a list to be taken in or left learn of it too.
+            changes.add(super::pick_lists::key(row.pick_list_id()));
+            fold(row, &event, at_ms);
+            changes.add(super::pick_lists::key(row.pick_list_id()));
+            changes.add(key(id));
         }
-        for (row, opened_at_ms) in touched.into_values() {
-            save(tx, &row, opened_at_ms).await?;
-        }
+        save(tx, touched).await?;
         Ok(())
     }
 }
@@ -140,45 +135,45 @@ fn parcel(parcel: &Parcel) -> proto::Parcel {
     }
 }
 
-async fn load(
+/// The fulfilments in `heard` that began before this batch, each with the time of its opening.
+async fn known(
     tx: &mut AnyConnection,
-    id: &str,
-) -> Result<Option<(proto::Fulfillment, i64)>, ViewError> {
-    let found =
-        sqlx::query("SELECT body, opened_at_ms FROM fulfillments WHERE fulfillment_id = $1")
-            .bind(id.to_owned())
-            .fetch_optional(tx)
-            .await?;
-    let Some(row) = found else { return Ok(None) };
-    let body: Vec<u8> = row.try_get(0)?;
-    let body = proto::Fulfillment::decode(body.as_slice())
-        .map_err(|error| ViewError::Damaged(format!("a stored row does not decode: {error}")))?;
-    Ok(Some((body, row.try_get(1)?)))
+    heard: &[Heard],
+) -> Result<BTreeMap<String, (proto::Fulfillment, i64)>, ViewError> {
+    let select = "SELECT fulfillment_id, body, opened_at_ms FROM fulfillments \
+        WHERE fulfillment_id IN (*)";
+    let mut found = BTreeMap::new();
+    for row in rows::fetch_in(tx, select, &[], super::begun::<Fulfillment>(heard)).await? {
+        let body: Vec<u8> = row.try_get(1)?;
+        let body = super::stored(&body)?;
+        found.insert(row.try_get(0)?, (body, row.try_get(2)?));
+    }
+    Ok(found)
 }
 
 async fn save(
     tx: &mut AnyConnection,
-    row: &proto::Fulfillment,
-    opened_at_ms: i64,
-) -> Result<(), ViewError> {
-    sqlx::query(
-        "INSERT INTO fulfillments (fulfillment_id, order_id, order_number, warehouse, status, \
-         pick_list_id, opened_at_ms, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-         ON CONFLICT (fulfillment_id) DO UPDATE SET order_id = excluded.order_id, \
-         order_number = excluded.order_number, warehouse = excluded.warehouse, \
-         status = excluded.status, pick_list_id = excluded.pick_list_id, body = excluded.body",
-    )
-    .bind(row.fulfillment_id.clone())
-    .bind(row.order_id.clone())
-    .bind(row.order_number.clone())
-    .bind(row.warehouse.clone())
-    .bind(row.status.clone())
-    .bind(row.pick_list_id().to_owned())
-    .bind(opened_at_ms)
-    .bind(row.encode_to_vec())
-    .execute(tx)
-    .await?;
-    Ok(())
+    touched: BTreeMap<String, (proto::Fulfillment, i64)>,
+) -> Result<(), sqlx::Error> {
+    let row = |(id, (row, opened_at_ms)): (String, (proto::Fulfillment, i64))| {
+        let (body, list) = (row.encode_to_vec(), row.pick_list_id.unwrap_or_default());
+        [
+            id.into(),
+            row.order_id.into(),
+            row.order_number.into(),
+            row.warehouse.into(),
+            row.status.into(),
+            list.into(),
+            opened_at_ms.into(),
+            body.into(),
+        ]
+    };
+    let into = "fulfillments (fulfillment_id, order_id, order_number, warehouse, status, \
+        pick_list_id, opened_at_ms, body)";
+    let conflict = "ON CONFLICT (fulfillment_id) DO UPDATE SET order_id = excluded.order_id, \
+        order_number = excluded.order_number, warehouse = excluded.warehouse, \
+        status = excluded.status, pick_list_id = excluded.pick_list_id, body = excluded.body";
+    rows::insert(tx, into, conflict, touched.into_iter().map(row).collect()).await
 }
 
 /// One fulfilment.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nexus_es::log::EventLog;
+use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_es::{Heard, Version};
 use nexus_proto::fulfillment::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, Row};
 
 use super::rows::Rows;
 use super::{ReadError, history};
@@ -22,8 +23,6 @@ use crate::SERVICE;
 use crate::domain::pick_list::PickList;
 
 use fold::{Lines, fold, lines_of};
-
-const LINES_A_STATEMENT: usize = 100;
 
 pub(crate) struct PickListsView;
 
@@ -60,14 +59,11 @@ impl View for PickListsView {
         heard: &[Heard],
         changes: &mut Changes,
     ) -> Result<(), ViewError> {
-        let mut touched: BTreeMap<String, Touched> = BTreeMap::new();
+        let mut touched = known(tx, heard).await?;
         for heard in heard {
             let Some(event) = heard.event::<PickList>()? else { continue };
             let id = heard.aggregate.id.as_str();
-            if !touched.contains_key(id) {
-                touched.insert(id.to_owned(), load(tx, heard).await?);
-            }
-            let Some(row) = touched.get_mut(id) else { continue };
+            let row = touched.entry(id.to_owned()).or_insert_with(|| Touched::new(heard));
             match lines_of(&event) {
                 Lines::None => {}
                 Lines::One(line_id) => row.fetch_line(tx, line_id).await?,
@@ -80,52 +76,50 @@ impl View for PickListsView {
             }
             changes.add(key(id));
         }
-        for row in touched.into_values() {
-            row.save(tx).await?;
-        }
+        save(tx, touched.into_values().collect()).await?;
         Ok(())
     }
 }
 
-async fn load(tx: &mut AnyConnection, heard: &Heard) -> Result<Touched, ViewError> {
-    let id = heard.aggregate.id.clone();
-    let found = sqlx::query(
-        "SELECT body, created_at_ms, command_id, request_hash FROM pick_lists \
-         WHERE pick_list_id = $1",
-    )
-    .bind(id.clone())
-    .fetch_optional(tx)
-    .await?;
-    let Some(row) = found else {
-        return Ok(Touched {
-            list: proto::PickList { pick_list_id: id, ..Default::default() },
-            created_at_ms: heard.cause.occurred_at_ms,
-            command_id: heard.cause.command_id.to_string(),
-            request_hash: hex::encode(&heard.cause.request_hash),
+/// The lists in `heard` that were made before this batch, without their lines.
+async fn known(
+    tx: &mut AnyConnection,
+    heard: &[Heard],
+) -> Result<BTreeMap<String, Touched>, ViewError> {
+    let select = "SELECT body, created_at_ms, command_id, request_hash FROM pick_lists \
+        WHERE pick_list_id IN (*)";
+    let mut found = BTreeMap::new();
+    for row in rows::fetch_in(tx, select, &[], super::begun::<PickList>(heard)).await? {
+        let body: Vec<u8> = row.try_get(0)?;
+        let list: proto::PickList = super::stored(&body)?;
+        let touched = Touched {
+            created_at_ms: row.try_get(1)?,
+            command_id: row.try_get(2)?,
+            request_hash: row.try_get(3)?,
             ..Touched::default()
-        });
-    };
-    let body: Vec<u8> = row.try_get(0)?;
-    Ok(Touched {
-        list: proto::PickList::decode(body.as_slice()).map_err(|error| undecodable(&error))?,
-        created_at_ms: row.try_get(1)?,
-        command_id: row.try_get(2)?,
-        request_hash: row.try_get(3)?,
-        ..Touched::default()
-    })
-}
-
-fn undecodable(error: &prost::DecodeError) -> ViewError {
-    ViewError::Damaged(format!("a stored row does not decode: {error}"))
+        };
+        found.insert(list.pick_list_id.clone(), Touched { list, ..touched });
+    }
+    Ok(found)
 }
 
 impl Touched {
+    fn new(heard: &Heard) -> Self {
+        let pick_list_id = heard.aggregate.id.clone();
+        Self {
+            list: proto::PickList { pick_list_id, ..Default::default() },
+            created_at_ms: heard.cause.occurred_at_ms,
+            command_id: heard.cause.command_id.to_string(),
+            request_hash: hex::encode(&heard.cause.request_hash),
+            ..Self::default()
+        }
+    }
+
     fn take_in(&mut self, line_id: String, place: i64, body: Vec<u8>) -> Result<(), ViewError> {
         if self.known.contains_key(&line_id) {
             return Ok(());
         }
-        let line = proto::PickLine::decode(body.as_slice()).map_err(|e| undecodable(&e))?;
-        self.list.lines.push(line);
+        self.list.lines.push(super::stored(&body)?);
         self.known.insert(line_id, (place, body));
         Ok(())
     }
@@ -169,68 +163,47 @@ impl Touched {
         self.whole = true;
         Ok(())
     }
-
-    async fn save(mut self, tx: &mut AnyConnection) -> Result<(), ViewError> {
-        let lines = std::mem::take(&mut self.list.lines);
-        sqlx::query(
-            "INSERT INTO pick_lists (pick_list_id, warehouse, status, picker, created_at_ms, \
-             command_id, request_hash, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-             ON CONFLICT (pick_list_id) DO UPDATE SET status = excluded.status, \
-             picker = excluded.picker, body = excluded.body",
-        )
-        .bind(self.list.pick_list_id.clone())
-        .bind(self.list.warehouse.clone())
-        .bind(self.list.status.clone())
-        .bind(self.list.picker().to_owned())
-        .bind(self.created_at_ms)
-        .bind(self.command_id.clone())
-        .bind(self.request_hash.clone())
-        .bind(self.list.encode_to_vec())
-        .execute(&mut *tx)
-        .await?;
-        let present: BTreeSet<&str> = lines.iter().map(|line| line.line_id.as_str()).collect();
-        for gone in self.known.keys().filter(|id| !present.contains(id.as_str())) {
-            sqlx::query("DELETE FROM pick_lines WHERE pick_list_id = $1 AND line_id = $2")
-                .bind(self.list.pick_list_id.clone())
-                .bind(gone.clone())
-                .execute(&mut *tx)
-                .await?;
-        }
-        let mut changed = vec![];
-        for line in &lines {
-            let body = line.encode_to_vec();
-            if let Some((place, stored)) = self.known.get(&line.line_id)
-                && *stored != body
-            {
-                changed.push((line.line_id.clone(), *place, body));
-            }
-        }
-        for chunk in changed.chunks(LINES_A_STATEMENT) {
-            save_lines(tx, &self.list.pick_list_id, chunk).await?;
-        }
-        Ok(())
-    }
 }
 
-async fn save_lines(
-    tx: &mut AnyConnection,
-    pick_list_id: &str,
-    lines: &[(String, i64, Vec<u8>)],
-) -> Result<(), ViewError> {
-    let values: Vec<String> = (0..lines.len())
-        .map(|nth| format!("($1, ${}, ${}, ${})", nth * 3 + 2, nth * 3 + 3, nth * 3 + 4))
-        .collect();
-    let text = format!(
-        "INSERT INTO pick_lines (pick_list_id, line_id, line_no, body) VALUES {} \
-         ON CONFLICT (pick_list_id, line_id) DO UPDATE SET body = excluded.body",
-        values.join(", ")
-    );
-    let mut query = sqlx::query(AssertSqlSafe(text)).bind(pick_list_id.to_owned());
-    for (line_id, place, body) in lines {
-        query = query.bind(line_id.clone()).bind(*place).bind(body.clone());
+/// Writes the lists, and of their lines those that changed.
+async fn save(tx: &mut AnyConnection, touched: Vec<Touched>) -> Result<(), sqlx::Error> {
+    let (mut lists, mut changed) = (vec![], vec![]);
+    for mut touched in touched {
+        let lines = std::mem::take(&mut touched.list.lines);
+        let present: BTreeSet<&str> = lines.iter().map(|line| line.line_id.as_str()).collect();
+        let gone = touched.known.keys().filter(|id| !present.contains(id.as_str()));
+        let gone = gone.map(|id| id.as_str().into()).collect();
+        let id = Value::from(touched.list.pick_list_id.as_str());
+        let delete = "DELETE FROM pick_lines WHERE pick_list_id = ? AND line_id IN (*)";
+        rows::execute_in(tx, delete, std::slice::from_ref(&id), gone).await?;
+        for line in &lines {
+            let body = line.encode_to_vec();
+            if let Some((place, stored)) = touched.known.get(&line.line_id)
+                && *stored != body
+            {
+                let line_id = line.line_id.as_str().into();
+                changed.push([id.clone(), line_id, (*place).into(), body.into()]);
+            }
+        }
+        lists.push([
+            id,
+            touched.list.warehouse.as_str().into(),
+            touched.list.status.as_str().into(),
+            touched.list.picker().into(),
+            touched.created_at_ms.into(),
+            touched.command_id.into(),
+            touched.request_hash.into(),
+            touched.list.encode_to_vec().into(),
+        ]);
     }
-    query.execute(tx).await?;
-    Ok(())
+    let into = "pick_lists (pick_list_id, warehouse, status, picker, created_at_ms, command_id, \
+        request_hash, body)";
+    let conflict = "ON CONFLICT (pick_list_id) DO UPDATE SET status = excluded.status, \
+        picker = excluded.picker, body = excluded.body";
+    rows::insert(tx, into, conflict, lists).await?;
+    let into = "pick_lines (pick_list_id, line_id, line_no, body)";
+    let conflict = "ON CONFLICT (pick_list_id, line_id) DO UPDATE SET body = excluded.body";
+    rows::insert(tx, into, conflict, changed).await
 }
 
 /// One pick list with its lines in walking order. Leases that ended by `now_ms` are not shown.

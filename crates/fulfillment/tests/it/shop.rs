@@ -89,7 +89,7 @@ impl Shop {
             vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
             tasks: tasks.clone(),
             processes: tasks.clone(),
-            views_dir: views.path().to_path_buf(),
+            database: views.path().to_path_buf().into(),
             channels: Channels::shared(&uri, Arc::clone(&secrets)).unwrap(),
             secrets: Arc::clone(&secrets),
             speed: 1.0,

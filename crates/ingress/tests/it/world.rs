@@ -52,7 +52,7 @@ pub(crate) async fn ingress() -> World {
         vault: Arc::clone(&vault),
         tasks: Tasks::default(),
         processes: Tasks::default(),
-        views_dir: views.path().to_owned(),
+        database: views.path().to_owned().into(),
         // Nobody listens there: ingress needs no other service.
         channels: Channels::shared("http://127.0.0.1:9", Arc::clone(&secrets)).unwrap(),
         secrets,

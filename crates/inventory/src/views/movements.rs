@@ -1,14 +1,13 @@
 //! The movements of a SKU: each event of a ledger, as lines that a person reads.
 
 use nexus_es::heard::Heard;
-use nexus_es::views::ViewError;
+use nexus_es::views::rows::{self, Value};
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
-use super::{ROWS_A_STATEMENT, placeholders};
 use crate::domain::stock_ledger::{Event, Missing};
 use crate::domain::{BinUnits, SkuUnits};
 
@@ -164,36 +163,32 @@ fn of_skus(like: &Line, lines: &[SkuUnits]) -> Vec<Line> {
 }
 
 /// Writes a batch.
-pub(super) async fn write(tx: &mut AnyConnection, movements: &[Movement]) -> Result<(), ViewError> {
-    for chunk in movements.chunks(ROWS_A_STATEMENT) {
-        let text = format!(
-            "INSERT INTO movements ({COLUMNS}) VALUES {} \
-             ON CONFLICT (sku, position, event_index, nth) DO NOTHING",
-            placeholders(chunk.len(), 15, 1)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(text));
-        for movement in chunk {
-            let line = movement.line.clone();
-            query = query
-                .bind(line.sku)
-                .bind(movement.position)
-                .bind(movement.event_index)
-                .bind(movement.nth)
-                .bind(movement.warehouse.clone())
-                .bind(movement.at_ms)
-                .bind(line.kind)
-                .bind(line.units)
-                .bind(line.bin)
-                .bind(line.to_bin)
-                .bind(line.lot)
-                .bind(line.order_id)
-                .bind(line.reason)
-                .bind(line.receipt)
-                .bind(movement.event_id.clone());
-        }
-        query.execute(&mut *tx).await?;
-    }
-    Ok(())
+pub(super) async fn write(
+    tx: &mut AnyConnection,
+    movements: Vec<Movement>,
+) -> Result<(), sqlx::Error> {
+    let row = |Movement { line, nth, warehouse, position, event_index, at_ms, event_id }| {
+        [
+            Value::from(line.sku),
+            position.into(),
+            event_index.into(),
+            nth.into(),
+            warehouse.into(),
+            at_ms.into(),
+            line.kind.into(),
+            line.units.into(),
+            line.bin.into(),
+            line.to_bin.into(),
+            line.lot.into(),
+            line.order_id.into(),
+            line.reason.into(),
+            line.receipt.into(),
+            event_id.into(),
+        ]
+    };
+    let rows = movements.into_iter().map(row).collect();
+    let nothing = "ON CONFLICT (sku, position, event_index, nth) DO NOTHING";
+    rows::insert(tx, &format!("movements ({COLUMNS})"), nothing, rows).await
 }
 
 /// A page of a SKU's movements, the newest first; of one warehouse or order when said.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use nexus_es::Decider;
 use nexus_es::heard::Heard;
+use nexus_es::views::rows;
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_proto::common::v1 as common;
 use nexus_proto::inventory::v1 as proto;
@@ -12,9 +13,9 @@ use nexus_runtime::page::Page;
 use nexus_runtime::{money, time};
 use prost::Message;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::{ROWS_A_STATEMENT, anywhere, folded, placeholders};
+use super::{anywhere, folded};
 use crate::SERVICE;
 use crate::domain::barcode::Barcode;
 use crate::domain::product::{Amendment, Details, Event, Pack, Product};
@@ -45,37 +46,25 @@ impl View for Products {
             let sku = name_of(&heard.aggregate.id).unwrap_or_default();
             events.entry(sku).or_default().push((event, heard.cause.occurred_at_ms));
         }
-        let events: Vec<_> = events.into_iter().collect();
-        for chunk in events.chunks(ROWS_A_STATEMENT) {
-            let skus: Vec<_> = chunk.iter().map(|(sku, _)| sku.clone()).collect();
-            let mut known = BTreeMap::new();
-            for product in by_sku(&mut *tx, &skus).await? {
-                known.insert(product.sku.clone(), product);
-            }
-            let after = chunk.iter().map(|(sku, events)| {
-                changes.add(format!("product:{sku}"));
-                let before = known.remove(sku).unwrap_or_default();
-                events.iter().fold(before, |product, (event, at)| after(product, sku, event, *at))
-            });
-            write(tx, after.collect()).await?;
+        let mut known = BTreeMap::new();
+        for product in among(tx, events.keys()).await? {
+            known.insert(product.sku.clone(), product);
         }
+        let after = events.into_iter().map(|(sku, events)| {
+            changes.add(format!("product:{sku}"));
+            let before = known.remove(&sku).unwrap_or_default();
+            events.iter().fold(before, |product, (event, at)| after(product, &sku, event, *at))
+        });
+        let row = |product: proto::Product| {
+            let (bytes, search) = (product.encode_to_vec(), search(&product));
+            [product.sku.into(), search.into(), bytes.into()]
+        };
+        let rows = after.map(row).collect();
+        let conflict = "ON CONFLICT (sku) DO UPDATE SET search = excluded.search, \
+            product = excluded.product";
+        rows::insert(tx, "products (sku, search, product)", conflict, rows).await?;
         Ok(())
     }
-}
-
-async fn write(tx: &mut AnyConnection, products: Vec<proto::Product>) -> Result<(), ViewError> {
-    let text = format!(
-        "INSERT INTO products (sku, search, product) VALUES {} ON CONFLICT (sku) DO UPDATE SET \
-         search = excluded.search, product = excluded.product",
-        placeholders(products.len(), 3, 1)
-    );
-    let mut query = sqlx::query(AssertSqlSafe(text));
-    for product in products {
-        query = query.bind(product.sku.clone()).bind(search(&product));
-        query = query.bind(product.encode_to_vec());
-    }
-    query.execute(tx).await?;
-    Ok(())
 }
 
 /// The product after an event: the view folds with it, and so does the answer to a repeated call.
@@ -151,20 +140,20 @@ fn search(product: &proto::Product) -> String {
 }
 
 /// The products of `skus` that exist, in no order.
-pub(crate) async fn by_sku<'c>(
-    database: impl sqlx::Executor<'c, Database = sqlx::Any>,
+pub(crate) async fn by_sku(
+    pool: &AnyPool,
     skus: &[String],
 ) -> Result<Vec<proto::Product>, sqlx::Error> {
-    if skus.is_empty() {
-        return Ok(Vec::new());
-    }
-    let text =
-        format!("SELECT product FROM products WHERE sku IN {}", placeholders(1, skus.len(), 1));
-    let mut query = sqlx::query(AssertSqlSafe(text));
-    for sku in skus {
-        query = query.bind(sku.clone());
-    }
-    query.fetch_all(database).await?.iter().map(product).collect()
+    among(&mut *pool.acquire().await?, skus).await
+}
+
+async fn among(
+    database: &mut AnyConnection,
+    skus: impl IntoIterator<Item = &String>,
+) -> Result<Vec<proto::Product>, sqlx::Error> {
+    let skus = skus.into_iter().map(|sku| sku.as_str().into()).collect();
+    let select = "SELECT product FROM products WHERE sku IN (*)";
+    rows::fetch_in(database, select, &[], skus).await?.iter().map(product).collect()
 }
 
 /// A page of products by SKU, those that hold `wanted` when it is not empty.

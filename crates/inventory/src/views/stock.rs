@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use nexus_es::Decider;
 use nexus_es::heard::Heard;
+use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::page::Page;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::{ROWS_A_STATEMENT, count, movements, placeholders};
+use super::{count, movements};
 use crate::SERVICE;
 use crate::domain::stock_ledger::{Account, Posting, StockLedger, postings};
 
@@ -56,9 +57,9 @@ impl View for Stock {
         for (sku, _) in sums.stock.keys() {
             changes.add(format!("stock:{sku}"));
         }
-        write_stock(tx, sums.stock.into_iter().collect()).await?;
-        write_piles(tx, sums.piles.into_iter().collect()).await?;
-        movements::write(tx, &rows).await
+        sums.write(tx).await?;
+        movements::write(tx, rows).await?;
+        Ok(())
     }
 }
 
@@ -81,62 +82,34 @@ impl Sums {
             add(self.piles.entry(key).or_default(), [in_bins, allocated]);
         }
     }
+
+    async fn write(self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        let row = |((sku, warehouse), sums): ((String, String), [i64; 3])| {
+            let [in_bins, held, picked] = sums.map(Value::from);
+            [sku.into(), warehouse.into(), in_bins, held, picked]
+        };
+        let conflict = "ON CONFLICT (sku, warehouse) DO UPDATE SET \
+            in_bins = stock.in_bins + excluded.in_bins, held = stock.held + excluded.held, \
+            picked = stock.picked + excluded.picked";
+        let into = "stock (sku, warehouse, in_bins, held, picked)";
+        rows::insert(tx, into, conflict, self.stock.into_iter().map(row).collect()).await?;
+        let row = |(key, sums): ([String; 4], [i64; 2])| {
+            let ([warehouse, sku, bin, lot], [units, allocated]) =
+                (key.map(Value::from), sums.map(Value::from));
+            [warehouse, sku, bin, lot, units, allocated]
+        };
+        let conflict = "ON CONFLICT (warehouse, sku, bin, lot) DO UPDATE SET \
+            units = piles.units + excluded.units, \
+            allocated = piles.allocated + excluded.allocated";
+        let into = "piles (warehouse, sku, bin, lot, units, allocated)";
+        rows::insert(tx, into, conflict, self.piles.into_iter().map(row).collect()).await
+    }
 }
 
 fn add<const N: usize>(sums: &mut [i64; N], more: [i64; N]) {
     for (sum, more) in sums.iter_mut().zip(more) {
         *sum = sum.saturating_add(more);
     }
-}
-
-async fn write_stock(
-    tx: &mut AnyConnection,
-    stock: Vec<((String, String), [i64; 3])>,
-) -> Result<(), ViewError> {
-    for chunk in stock.chunks(ROWS_A_STATEMENT) {
-        let text = format!(
-            "INSERT INTO stock (sku, warehouse, in_bins, held, picked) VALUES {} \
-             ON CONFLICT (sku, warehouse) DO UPDATE SET \
-             in_bins = stock.in_bins + excluded.in_bins, held = stock.held + excluded.held, \
-             picked = stock.picked + excluded.picked",
-            placeholders(chunk.len(), 5, 1)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(text));
-        for ((sku, warehouse), sums) in chunk {
-            query = query.bind(sku.clone()).bind(warehouse.clone());
-            for sum in sums {
-                query = query.bind(*sum);
-            }
-        }
-        query.execute(&mut *tx).await?;
-    }
-    Ok(())
-}
-
-async fn write_piles(
-    tx: &mut AnyConnection,
-    piles: Vec<([String; 4], [i64; 2])>,
-) -> Result<(), ViewError> {
-    for chunk in piles.chunks(ROWS_A_STATEMENT) {
-        let text = format!(
-            "INSERT INTO piles (warehouse, sku, bin, lot, units, allocated) VALUES {} \
-             ON CONFLICT (warehouse, sku, bin, lot) DO UPDATE SET \
-             units = piles.units + excluded.units, \
-             allocated = piles.allocated + excluded.allocated",
-            placeholders(chunk.len(), 6, 1)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(text));
-        for (key, sums) in chunk {
-            for part in key {
-                query = query.bind(part.clone());
-            }
-            for sum in sums {
-                query = query.bind(*sum);
-            }
-        }
-        query.execute(&mut *tx).await?;
-    }
-    Ok(())
 }
 
 /// A page of stock by SKU and warehouse; of one of either when said.
@@ -184,20 +157,19 @@ async fn fill(pool: &AnyPool, items: &mut [proto::StockItem]) -> Result<(), sqlx
     if items.is_empty() {
         return Ok(());
     }
-    // The pairs stand in a list of their own, which both databases look up by the primary key.
-    let text = format!(
-        "WITH wanted (warehouse, sku) AS (VALUES {}) \
-         SELECT piles.sku, piles.warehouse, bin, lot, units, allocated FROM piles JOIN wanted \
-         ON piles.warehouse = wanted.warehouse AND piles.sku = wanted.sku \
-         WHERE units > 0 ORDER BY piles.sku, piles.warehouse, bin, lot",
-        placeholders(items.len(), 2, 1)
-    );
-    let mut query = sqlx::query(AssertSqlSafe(text));
+    let mut skus: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for item in items.iter() {
-        query = query.bind(item.warehouse.clone()).bind(item.sku.clone());
+        skus.entry(&item.warehouse).or_default().push(item.sku.as_str().into());
+    }
+    let select = "SELECT sku, warehouse, bin, lot, units, allocated FROM piles \
+        WHERE warehouse = ? AND sku IN (*) AND units > 0 ORDER BY sku, bin, lot";
+    let mut rows = Vec::new();
+    let mut database = pool.acquire().await?;
+    for (warehouse, skus) in skus {
+        rows.extend(rows::fetch_in(&mut database, select, &[warehouse.into()], skus).await?);
     }
     let mut piles: BTreeMap<(String, String), Vec<proto::BinStock>> = BTreeMap::new();
-    for row in query.fetch_all(pool).await? {
+    for row in rows {
         let pile = proto::BinStock {
             bin: row.try_get(2)?,
             lot: row.try_get(3)?,

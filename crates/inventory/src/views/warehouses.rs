@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use nexus_es::Decider;
 use nexus_es::heard::Heard;
+use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
 use prost::Message;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::{ROWS_A_STATEMENT, count, placeholders};
+use super::count;
 use crate::SERVICE;
 use crate::domain::warehouse::{DefinedBin, Event, Warehouse};
 use crate::wire::address_message;
@@ -64,8 +65,20 @@ impl View for Warehouses {
             batch.details.entry(code).or_default().push((event, at_ms));
         }
         write_details(tx, batch.details).await?;
-        write_bins(tx, batch.bins.into_iter().collect()).await?;
-        write_homes(tx, batch.homes.into_iter().collect()).await
+        let row = |((warehouse, code), bin): ((String, String), DefinedBin)| {
+            [warehouse.into(), code.into(), bin.pick_sequence.into(), bin.zone.into()]
+        };
+        let rows = batch.bins.into_iter().map(row).collect();
+        let conflict = "ON CONFLICT (warehouse, bin) DO UPDATE SET \
+            pick_sequence = excluded.pick_sequence, zone = excluded.zone";
+        rows::insert(tx, "bins (warehouse, bin, pick_sequence, zone)", conflict, rows).await?;
+        let row = |((warehouse, sku), bin): ((String, String), String)| {
+            [warehouse.into(), sku.into(), bin.into()]
+        };
+        let rows = batch.homes.into_iter().map(row).collect();
+        let conflict = "ON CONFLICT (warehouse, sku) DO UPDATE SET bin = excluded.bin";
+        rows::insert(tx, "homes (warehouse, sku, bin)", conflict, rows).await?;
+        Ok(())
     }
 }
 
@@ -95,65 +108,22 @@ async fn write_details(
     tx: &mut AnyConnection,
     details: BTreeMap<String, Vec<(Event, i64)>>,
 ) -> Result<(), ViewError> {
-    for (code, events) in details {
-        let row = sqlx::query("SELECT details FROM warehouses WHERE warehouse = $1")
-            .bind(code.clone())
-            .fetch_optional(&mut *tx)
-            .await?;
-        let before = row.as_ref().map(|row| decoded(row, 0)).transpose()?.unwrap_or_default();
+    let codes = details.keys().map(|code| code.as_str().into()).collect();
+    let select = "SELECT details, warehouse FROM warehouses WHERE warehouse IN (*)";
+    let mut known = BTreeMap::new();
+    for row in rows::fetch_in(tx, select, &[], codes).await? {
+        known.insert(row.try_get::<String, _>(1)?, decoded(&row, 0)?);
+    }
+    let row = |(code, events): (String, Vec<(Event, i64)>)| {
+        let before = known.remove(&code).unwrap_or_default();
         let warehouse =
             events.iter().fold(before, |known, (event, at)| after(known, &code, event, *at));
-        sqlx::query(
-            "INSERT INTO warehouses (warehouse, priority, details) VALUES ($1, $2, $3) \
-             ON CONFLICT (warehouse) DO UPDATE SET priority = excluded.priority, \
-             details = excluded.details",
-        )
-        .bind(code)
-        .bind(i64::from(warehouse.priority))
-        .bind(warehouse.encode_to_vec())
-        .execute(&mut *tx)
-        .await?;
-    }
-    Ok(())
-}
-
-async fn write_bins(
-    tx: &mut AnyConnection,
-    bins: Vec<((String, String), DefinedBin)>,
-) -> Result<(), ViewError> {
-    for chunk in bins.chunks(ROWS_A_STATEMENT) {
-        let text = format!(
-            "INSERT INTO bins (warehouse, bin, pick_sequence, zone) VALUES {} \
-             ON CONFLICT (warehouse, bin) DO UPDATE SET \
-             pick_sequence = excluded.pick_sequence, zone = excluded.zone",
-            placeholders(chunk.len(), 4, 1)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(text));
-        for ((warehouse, code), bin) in chunk {
-            query = query.bind(warehouse.clone()).bind(code.clone());
-            query = query.bind(i64::from(bin.pick_sequence)).bind(bin.zone.clone());
-        }
-        query.execute(&mut *tx).await?;
-    }
-    Ok(())
-}
-
-async fn write_homes(
-    tx: &mut AnyConnection,
-    homes: Vec<((String, String), String)>,
-) -> Result<(), ViewError> {
-    for chunk in homes.chunks(ROWS_A_STATEMENT) {
-        let text = format!(
-            "INSERT INTO homes (warehouse, sku, bin) VALUES {} \
-             ON CONFLICT (warehouse, sku) DO UPDATE SET bin = excluded.bin",
-            placeholders(chunk.len(), 3, 1)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(text));
-        for ((warehouse, sku), bin) in chunk {
-            query = query.bind(warehouse.clone()).bind(sku.clone()).bind(bin.clone());
-        }
-        query.execute(&mut *tx).await?;
-    }
+        [code.into(), warehouse.priority.into(), warehouse.encode_to_vec().into()]
+    };
+    let rows = details.into_iter().map(row).collect();
+    let conflict = "ON CONFLICT (warehouse) DO UPDATE SET priority = excluded.priority, \
+        details = excluded.details";
+    rows::insert(tx, "warehouses (warehouse, priority, details)", conflict, rows).await?;
     Ok(())
 }
 
@@ -262,19 +232,17 @@ pub(crate) async fn fill(
     if bins.is_empty() {
         return Ok(());
     }
-    let wanted = placeholders(1, bins.len(), 2);
-    let homes =
-        format!("SELECT bin, sku FROM homes WHERE warehouse = $1 AND bin IN {wanted} ORDER BY sku");
+    let mut database = pool.acquire().await?;
+    let codes: Vec<Value> = bins.iter().map(|bin| bin.code.as_str().into()).collect();
+    let homes = "SELECT bin, sku FROM homes WHERE warehouse = ? AND bin IN (*) ORDER BY sku";
     let mut skus: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in of_bins(pool, homes, warehouse, bins).await? {
+    for row in rows::fetch_in(&mut database, homes, &[warehouse.into()], codes.clone()).await? {
         skus.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
     }
-    let piles = format!(
-        "SELECT bin, CAST(SUM(units) AS BIGINT) FROM piles \
-         WHERE warehouse = $1 AND bin IN {wanted} GROUP BY bin"
-    );
+    let piles = "SELECT bin, CAST(SUM(units) AS BIGINT) FROM piles \
+        WHERE warehouse = ? AND bin IN (*) GROUP BY bin";
     let mut units: BTreeMap<String, u32> = BTreeMap::new();
-    for row in of_bins(pool, piles, warehouse, bins).await? {
+    for row in rows::fetch_in(&mut database, piles, &[warehouse.into()], codes).await? {
         units.insert(row.try_get(0)?, count(row.try_get(1)?));
     }
     for bin in bins {
@@ -282,17 +250,4 @@ pub(crate) async fn fill(
         bin.on_hand = units.get(&bin.code).copied().unwrap_or_default();
     }
     Ok(())
-}
-
-async fn of_bins(
-    pool: &AnyPool,
-    text: String,
-    warehouse: &str,
-    bins: &[proto::Bin],
-) -> Result<Vec<AnyRow>, sqlx::Error> {
-    let mut query = sqlx::query(AssertSqlSafe(text)).bind(warehouse.to_owned());
-    for bin in bins {
-        query = query.bind(bin.code.clone());
-    }
-    query.fetch_all(pool).await
 }

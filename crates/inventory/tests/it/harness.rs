@@ -73,7 +73,7 @@ impl Inventory {
             vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
             tasks: tasks.clone(),
             processes: tasks.clone(),
-            views_dir: directory.path().to_owned(),
+            database: directory.path().to_owned().into(),
             channels: channels.clone(),
             secrets: Arc::clone(&secrets),
             speed: 1.0,

@@ -1,9 +1,11 @@
 //! What messages need to know of a shipment beside its milestones: the tracking number, and whether
 //! it is still on its way to the customer.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use nexus_es::Heard;
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, View, ViewError, rows};
 use nexus_proto::shipping::v1::{ShipmentAwbIssued, ShipmentTrackingRecorded};
 use sqlx::{AnyConnection, AnyPool, Row};
 
@@ -30,56 +32,59 @@ impl View for Shipments {
         heard: &[Heard],
         _changes: &mut Changes,
     ) -> Result<(), ViewError> {
+        let mut news: BTreeMap<&str, News> = BTreeMap::new();
         for heard in heard {
-            match heard.event_type() {
-                "shipment.AwbIssued" => issued(tx, heard).await?,
+            let left_course = match heard.event_type() {
+                "shipment.AwbIssued" => {
+                    let issued: ShipmentAwbIssued = super::message(heard)?;
+                    let number = Some(issued.tracking_number).filter(|number| !number.is_empty());
+                    let tracking = (number.unwrap_or(issued.awb), issued.tracking_url);
+                    let of = news.entry(&heard.aggregate.id).or_default();
+                    *of = News { tracking: Some(tracking), off_course: String::new() };
+                    continue;
+                }
                 "shipment.TrackingRecorded" => {
                     let recorded: ShipmentTrackingRecorded = super::message(heard)?;
                     let status = recorded.tracking_status;
-                    if recorded.applied && OFF_COURSE.contains(&status.as_str()) {
-                        left_course(tx, heard, status).await?;
-                    }
+                    Some(status)
+                        .filter(|status| recorded.applied && OFF_COURSE.contains(&status.as_str()))
                 }
-                "shipment.Voided" => left_course(tx, heard, "cancelled".to_owned()).await?,
-                _ => {}
+                "shipment.Voided" => Some("cancelled".to_owned()),
+                _ => None,
+            };
+            if let Some(status) = left_course {
+                news.entry(&heard.aggregate.id).or_default().off_course = status;
             }
         }
+        write(tx, news).await?;
         Ok(())
     }
 }
 
-async fn issued(tx: &mut AnyConnection, heard: &Heard) -> Result<(), ViewError> {
-    let issued: ShipmentAwbIssued = super::message(heard)?;
-    let number = Some(issued.tracking_number).filter(|number| !number.is_empty());
-    sqlx::query(
-        "INSERT INTO shipment (shipment_id, tracking_number, tracking_url, off_course) \
-         VALUES ($1, $2, $3, '') ON CONFLICT (shipment_id) DO UPDATE SET \
-         tracking_number = excluded.tracking_number, tracking_url = excluded.tracking_url, \
-         off_course = ''",
-    )
-    .bind(heard.aggregate.id.clone())
-    .bind(number.unwrap_or(issued.awb))
-    .bind(issued.tracking_url)
-    .execute(tx)
-    .await?;
-    Ok(())
+/// What a batch tells of a shipment.
+#[derive(Default)]
+struct News {
+    /// Its tracking number and page, when an AWB was issued.
+    tracking: Option<(String, String)>,
+    off_course: String,
 }
 
-async fn left_course(
-    tx: &mut AnyConnection,
-    heard: &Heard,
-    status: String,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO shipment (shipment_id, tracking_number, tracking_url, off_course) \
-         VALUES ($1, '', '', $2) ON CONFLICT (shipment_id) DO UPDATE SET \
-         off_course = excluded.off_course",
-    )
-    .bind(heard.aggregate.id.clone())
-    .bind(status)
-    .execute(tx)
-    .await?;
-    Ok(())
+async fn write(tx: &mut AnyConnection, news: BTreeMap<&str, News>) -> Result<(), sqlx::Error> {
+    let (mut issued, mut left) = (vec![], vec![]);
+    for (id, News { tracking, off_course }) in news {
+        match tracking {
+            Some((number, url)) => {
+                issued.push([id.into(), number.into(), url.into(), off_course.into()]);
+            }
+            None => left.push([id.into(), "".into(), "".into(), off_course.into()]),
+        }
+    }
+    let into = "shipment (shipment_id, tracking_number, tracking_url, off_course)";
+    let conflict = "ON CONFLICT (shipment_id) DO UPDATE SET off_course = excluded.off_course";
+    rows::insert(tx, into, conflict, left).await?;
+    let whole = "ON CONFLICT (shipment_id) DO UPDATE SET off_course = excluded.off_course, \
+        tracking_number = excluded.tracking_number, tracking_url = excluded.tracking_url";
+    rows::insert(tx, into, whole, issued).await
 }
 
 /// The status by which a shipment is no longer on its way to the customer, if it is not.

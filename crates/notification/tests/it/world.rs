@@ -118,7 +118,7 @@ pub(crate) struct World {
     ports: Ports,
     config: Config,
     tasks: Tasks,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -155,7 +155,7 @@ impl World {
             vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
             tasks: Tasks::default(),
             processes: Tasks::default(),
-            views_dir: folder.path().join("views"),
+            database: folder.path().join("views").into(),
             channels: channels.clone(),
             secrets: Arc::clone(&secrets),
             speed: SPEED,
@@ -192,7 +192,7 @@ impl World {
             ports,
             config,
             tasks,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -346,7 +346,7 @@ impl World {
         self.ports.leases = Arc::new(MemoryLeases::default());
         self.ports.tasks = Tasks::default();
         self.ports.processes = Tasks::default();
-        self.ports.views_dir = self.ports.views_dir.join("again");
+        self.ports.database = self.folder.path().join("again").into();
         let mut routes = RoutesBuilder::default();
         let started = nexus_notification::run(self.ports.clone(), self.config.clone(), &mut routes);
         self.running = started.await.unwrap();

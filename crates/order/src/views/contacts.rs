@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use nexus_es::Heard;
 use nexus_es::seal::Vault;
+use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::{Decider, Heard};
 use nexus_proto::common::v1::Consent;
 use nexus_proto::order::v1::{Contact as Resource, ContactProfile};
 use nexus_runtime::time::rfc3339;
 use prost::Message;
 use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::sql::{self, Value};
 use crate::domain;
 use crate::domain::contact::{Card, Contact, Event};
 use crate::personal;
@@ -100,16 +100,12 @@ impl View for ContactsView {
         heard: &[Heard],
         changes: &mut Changes,
     ) -> Result<(), ViewError> {
-        let mut documents: BTreeMap<String, Resource> = BTreeMap::new();
+        let mut documents = known(tx, heard).await?;
         let mut persons = BTreeMap::new();
         let mut erased = BTreeSet::new();
         for heard in heard {
             let Some(event) = heard.event::<Contact>()? else { continue };
             let id = heard.aggregate.id.as_str();
-            if heard.number > 1 && !documents.contains_key(id) {
-                let stored = stored(tx, id).await?;
-                documents.insert(id.to_owned(), stored);
-            }
             take_in(documents.entry(id.to_owned()).or_default(), heard, &event);
             if let Some(card) = card_of(&event) {
                 let opened = personal::open_profile(&self.vault, &card.profile).await;
@@ -125,14 +121,25 @@ impl View for ContactsView {
     }
 }
 
-async fn stored(tx: &mut AnyConnection, id: &str) -> Result<Resource, ViewError> {
-    let row = sqlx::query("SELECT document FROM contacts WHERE contact_id = $1")
-        .bind(id.to_owned())
-        .fetch_optional(tx)
-        .await?;
-    let bytes: Vec<u8> = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
-    Resource::decode(bytes.as_slice())
-        .map_err(|error| ViewError::Damaged(format!("a contact's row does not decode: {error}")))
+/// The contacts in `heard` that were registered before this batch.
+async fn known(
+    tx: &mut AnyConnection,
+    heard: &[Heard],
+) -> Result<BTreeMap<String, Resource>, ViewError> {
+    let later = heard.iter().filter(|heard| heard.number > 1);
+    let later = later.filter(|heard| heard.aggregate.category == Contact::CATEGORY);
+    let ids: BTreeSet<_> = later.map(|heard| heard.aggregate.id.as_str()).collect();
+    let select = "SELECT contact_id, document FROM contacts WHERE contact_id IN (*)";
+    let ids = ids.into_iter().map(Value::from).collect();
+    let mut contacts = BTreeMap::new();
+    for row in rows::fetch_in(tx, select, &[], ids).await? {
+        let bytes: Vec<u8> = row.try_get(1)?;
+        let contact = Resource::decode(bytes.as_slice()).map_err(|error| {
+            ViewError::Damaged(format!("a contact's row does not decode: {error}"))
+        })?;
+        contacts.insert(row.try_get(0)?, contact);
+    }
+    Ok(contacts)
 }
 
 async fn write(
@@ -141,19 +148,16 @@ async fn write(
     persons: BTreeMap<String, ContactProfile>,
     erased: BTreeSet<String>,
 ) -> Result<(), ViewError> {
-    let row = |id: String, bytes: Vec<u8>| vec![Value::Text(id), Value::Bytes(bytes)];
+    let row = |id: String, bytes: Vec<u8>| [Value::from(id), Value::from(bytes)];
     let rows = documents.into_iter().map(|(id, document)| row(id, document.encode_to_vec()));
     let conflict = "ON CONFLICT (contact_id) DO UPDATE SET document = excluded.document";
-    sql::insert(tx, "contacts (contact_id, document)", 2, conflict, rows.collect()).await?;
+    rows::insert(tx, "contacts (contact_id, document)", conflict, rows.collect()).await?;
     let rows = persons.into_iter().map(|(id, person)| row(id, person.encode_to_vec()));
     let conflict = "ON CONFLICT (contact_id) DO UPDATE SET person = excluded.person";
-    sql::insert(tx, "contact_persons (contact_id, person)", 2, conflict, rows.collect()).await?;
-    for id in erased {
-        sqlx::query("DELETE FROM contact_persons WHERE contact_id = $1")
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-    }
+    rows::insert(tx, "contact_persons (contact_id, person)", conflict, rows.collect()).await?;
+    let erased = erased.into_iter().map(Value::from).collect();
+    rows::execute_in(tx, "DELETE FROM contact_persons WHERE contact_id IN (*)", &[], erased)
+        .await?;
     Ok(())
 }
 

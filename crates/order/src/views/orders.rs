@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nexus_es::seal::Vault;
+use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_es::{Decider, Heard};
 use nexus_runtime::time::parse_rfc3339;
 use prost::Message;
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::document::{OrderDocument, PersonDocument, PersonNote};
-use super::sql::{self, Value};
 use super::terms;
 use crate::domain::order::{Amendment, Event, Order, Placed};
 use crate::personal;
@@ -93,18 +93,10 @@ async fn known(
     let begun: BTreeSet<_> =
         orders().filter(|heard| heard.number == 1).map(|heard| &heard.aggregate.id).collect();
     let ids: BTreeSet<_> = orders().map(|heard| &heard.aggregate.id).collect();
-    let ids: Vec<_> = ids.difference(&begun).map(|id| (*id).clone()).collect();
+    let ids = ids.difference(&begun).map(|id| Value::from(id.as_str())).collect();
+    let select = "SELECT order_id, document FROM orders WHERE order_id IN (*)";
     let mut documents = BTreeMap::new();
-    if ids.is_empty() {
-        return Ok(documents);
-    }
-    let places = sql::places(0, ids.len());
-    let text = format!("SELECT order_id, document FROM orders WHERE order_id IN ({places})");
-    let mut query = sqlx::query(AssertSqlSafe(text));
-    for id in ids {
-        query = query.bind(id);
-    }
-    for row in query.fetch_all(&mut *tx).await? {
+    for row in rows::fetch_in(tx, select, &[], ids).await? {
         let bytes: Vec<u8> = row.try_get(1)?;
         documents.insert(row.try_get(0)?, decode(&bytes)?);
     }
@@ -248,36 +240,34 @@ impl Batch {
             document = excluded.document";
         let into =
             "orders (order_id, number, number_value, status, contact_id, created_at_ms, document)";
-        sql::insert(tx, into, 7, conflict, rows.collect()).await?;
+        rows::insert(tx, into, conflict, rows.collect()).await?;
         let terms = self.terms.into_iter();
-        let rows = terms.map(|(id, term)| vec![Value::Text(term), Value::Text(id)]).collect();
+        let rows = terms.map(|(id, term)| [term.into(), id.into()]).collect();
         let nothing = "ON CONFLICT (term, order_id) DO NOTHING";
-        sql::insert(tx, "order_terms (term, order_id)", 2, nothing, rows).await?;
+        rows::insert(tx, "order_terms (term, order_id)", nothing, rows).await?;
         write_persons(tx, self.persons).await?;
-        for contact_id in self.erased {
-            for table in ["order_persons", "person_terms"] {
-                let text = format!("DELETE FROM {table} WHERE contact_id = $1");
-                let query = sqlx::query(AssertSqlSafe(text)).bind(contact_id.clone());
-                query.execute(&mut *tx).await?;
-            }
+        let erased: Vec<_> = self.erased.into_iter().map(Value::from).collect();
+        for table in ["order_persons", "person_terms"] {
+            let text = format!("DELETE FROM {table} WHERE contact_id IN (*)");
+            rows::execute_in(tx, &text, &[], erased.clone()).await?;
         }
         Ok(())
     }
 }
 
-fn row(id: &str, document: &mut OrderDocument) -> Option<Vec<Value>> {
+fn row(id: &str, document: &mut OrderDocument) -> Option<[Value; 7]> {
     document.compute();
     let bytes = document.encode_to_vec();
     let order = document.order.as_ref()?;
     let contact = order.contact.as_ref().map(|contact| contact.contact_id.clone());
-    Some(vec![
-        Value::Text(id.to_owned()),
-        Value::Text(order.number.clone()),
-        Value::Number(number_value(&order.number)),
-        Value::Text(order.status.clone()),
-        Value::Text(contact.unwrap_or_default()),
-        Value::Number(parse_rfc3339(&order.created_at).unwrap_or_default()),
-        Value::Bytes(bytes),
+    Some([
+        id.into(),
+        order.number.clone().into(),
+        number_value(&order.number).into(),
+        order.status.clone().into(),
+        contact.unwrap_or_default().into(),
+        parse_rfc3339(&order.created_at).unwrap_or_default().into(),
+        bytes.into(),
     ])
 }
 
@@ -293,18 +283,15 @@ async fn write_persons(
             .chain(terms::phone_term(&recipient.phone))
             .collect();
         for term in found_by {
-            let contact_id = person.contact_id.clone();
-            term_rows.push(vec![
-                Value::Text(term),
-                Value::Text(id.clone()),
-                Value::Text(contact_id),
-            ]);
+            let contact_id = person.contact_id.as_str();
+            term_rows.push([term.into(), id.as_str().into(), contact_id.into()]);
         }
-        let bytes = Value::Bytes(person.document.encode_to_vec());
-        rows.push(vec![Value::Text(id), Value::Text(person.contact_id), bytes]);
+        let bytes = person.document.encode_to_vec();
+        rows.push([id.into(), person.contact_id.into(), bytes.into()]);
     }
     let conflict = "ON CONFLICT (order_id) DO UPDATE SET person = excluded.person";
-    sql::insert(tx, "order_persons (order_id, contact_id, person)", 3, conflict, rows).await?;
+    rows::insert(tx, "order_persons (order_id, contact_id, person)", conflict, rows).await?;
     let nothing = "ON CONFLICT (term, order_id) DO NOTHING";
-    sql::insert(tx, "person_terms (term, order_id, contact_id)", 3, nothing, term_rows).await
+    rows::insert(tx, "person_terms (term, order_id, contact_id)", nothing, term_rows).await?;
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod sorting;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_es::{ActorKind, Heard};
 use nexus_proto::fulfillment::v1::PickListGenerated;
@@ -16,8 +17,6 @@ use nexus_runtime::time::rfc3339;
 use prost::Message;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, Row};
-
-use super::sql::{self, Value};
 
 const SOURCES: &[&str] = &["order", "inventory", "fulfillment", "shipping", "notification"];
 
@@ -38,26 +37,25 @@ fn subject(heard: &Heard) -> Option<String> {
     }
 }
 
-fn row(heard: &Heard, subject: String) -> Vec<Value> {
+fn row(heard: &Heard, subject: String) -> [Value; 14] {
     let cause = &heard.cause;
-    let position = i64::try_from(heard.position.0).unwrap_or(i64::MAX);
     let actor_kind: i32 = cause.actor.kind.into();
     let trace_id = cause.traceparent.split('-').nth(1).unwrap_or_default();
-    vec![
-        Value::Text(heard.service().to_owned()),
-        Value::Number(position),
-        Value::Number(i64::from(heard.index)),
-        Value::Text(subject),
-        Value::Text(heard.event_id.to_string()),
-        Value::Text(format!("{}-{}", heard.aggregate.category, heard.aggregate.id)),
-        Value::Text(heard.event_type().to_owned()),
-        Value::Number(cause.occurred_at_ms),
-        Value::Number(cause.learned_at_ms),
-        Value::Number(i64::from(actor_kind)),
-        Value::Text(cause.actor.id.clone()),
-        Value::Text(cause.causation_id.map(|id| id.to_string()).unwrap_or_default()),
-        Value::Text(trace_id.to_owned()),
-        Value::Bytes(heard.payload.bytes.clone()),
+    [
+        heard.service().into(),
+        heard.position.0.into(),
+        heard.index.into(),
+        subject.into(),
+        heard.event_id.to_string().into(),
+        format!("{}-{}", heard.aggregate.category, heard.aggregate.id).into(),
+        heard.event_type().into(),
+        cause.occurred_at_ms.into(),
+        cause.learned_at_ms.into(),
+        i64::from(actor_kind).into(),
+        cause.actor.id.clone().into(),
+        cause.causation_id.map(|id| id.to_string()).unwrap_or_default().into(),
+        trace_id.into(),
+        heard.payload.bytes.clone().into(),
     ]
 }
 
@@ -90,17 +88,18 @@ impl View for TimelineView {
         let (mut rows, mut links) = (Vec::new(), Vec::new());
         for heard in heard {
             let Some(subject) = subject(heard) else { continue };
-            let list = || Value::Text(format!("pick_list:{}", heard.aggregate.id));
-            links.extend(served(heard).into_iter().map(|order| vec![Value::Text(order), list()]));
+            let list = || Value::from(format!("pick_list:{}", heard.aggregate.id));
+            links.extend(served(heard).into_iter().map(|order| [order.into(), list()]));
             rows.push(row(heard, subject));
         }
         let into = "timeline (service, position, event_index, subject, event_id, aggregate, \
             event_type, occurred_at_ms, learned_at_ms, actor_kind, actor_id, causation_id, \
             trace_id, payload)";
         let nothing = "ON CONFLICT (service, position, event_index) DO NOTHING";
-        sql::insert(tx, into, 14, nothing, rows).await?;
+        rows::insert(tx, into, nothing, rows).await?;
         let nothing = "ON CONFLICT (order_id, subject) DO NOTHING";
-        sql::insert(tx, "timeline_lists (order_id, subject)", 2, nothing, links).await
+        rows::insert(tx, "timeline_lists (order_id, subject)", nothing, links).await?;
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ async fn open(dir: &Path, inventory: &Inventory) -> (World, SqliteStore) {
         checkpoints: store.checkpoints(),
         timers: store.timers(),
         keys: store.keys(),
-        views_dir: dir.join("views"),
+        database: dir.join("views").into(),
     };
     (world_on(stores, inventory.clone(), Config::default()).await, store)
 }

@@ -1,6 +1,5 @@
 //! A running order service, and what other services would have said to it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use nexus_es::memory::{
 use nexus_es::ports::{Checkpoints, KeyStore, Leases, Timers};
 use nexus_es::seal::{MasterKeys, Vault};
 use nexus_es::tasks::Tasks;
+use nexus_es::views::Database;
 use nexus_es::{
     Actor, ActorKind, AggregateId, Cause, Commit, Entry, Heard, Payload, Position, Version, clock,
     commit, derived_id, new_id,
@@ -21,13 +21,14 @@ use nexus_proto::fulfillment::v1 as fulfillment;
 use nexus_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
 use nexus_proto::order::v1 as proto;
 use nexus_proto::order::v1::order_service_client::OrderServiceClient;
+use nexus_runtime::channels::Client;
 use nexus_runtime::rpc::{KeyCheck, RpcLayer};
 use nexus_runtime::{Channels, Ports, Running, Secrets};
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::RoutesBuilder;
-use tonic::transport::{Channel, Server};
+use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
@@ -53,7 +54,7 @@ pub(crate) struct World {
     pub(crate) inventory: Inventory,
     pub(crate) running: Running,
     pub(crate) channels: Channels,
-    pub(crate) client: OrderServiceClient<Channel>,
+    pub(crate) client: OrderServiceClient<Client>,
     tasks: Stop,
     views_dir: Option<tempfile::TempDir>,
 }
@@ -79,7 +80,7 @@ pub(crate) struct Stores {
     pub(crate) checkpoints: Arc<dyn Checkpoints>,
     pub(crate) timers: Arc<dyn Timers>,
     pub(crate) keys: Arc<dyn KeyStore>,
-    pub(crate) views_dir: PathBuf,
+    pub(crate) database: Database,
 }
 
 pub(crate) async fn world_with(config: Config) -> World {
@@ -90,7 +91,7 @@ pub(crate) async fn world_with(config: Config) -> World {
         checkpoints: Arc::new(MemoryCheckpoints::default()),
         timers: Arc::new(MemoryTimers::default()),
         keys: Arc::new(MemoryKeyStore::default()),
-        views_dir: views.path().to_owned(),
+        database: views.path().to_owned().into(),
     };
     let world = world_on(stores, Inventory::default(), config).await;
     World { views_dir: Some(views), ..world }
@@ -113,7 +114,7 @@ pub(crate) async fn world_on(stores: Stores, inventory: Inventory, config: Confi
         vault: Arc::new(Vault::new(stores.keys, masters)),
         tasks: tasks.clone(),
         processes: tasks.clone(),
-        views_dir: stores.views_dir,
+        database: stores.database,
         channels: channels.clone(),
         secrets: Arc::clone(&secrets),
         speed: 1.0,
@@ -281,7 +282,7 @@ pub(crate) fn order_of(lines: Vec<proto::NewOrderLine>) -> proto::CreateOrderReq
 }
 
 impl World {
-    pub(crate) fn client(&self) -> OrderServiceClient<Channel> {
+    pub(crate) fn client(&self) -> OrderServiceClient<Client> {
         self.client.clone()
     }
 

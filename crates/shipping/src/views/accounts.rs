@@ -10,7 +10,7 @@ use nexus_runtime::time::rfc3339;
 use prost::Message;
 use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::sql;
+use super::from_token;
 use crate::domain::courier_account::{CourierAccount, Event};
 use crate::wire::{SERVICE, sealed_out};
 
@@ -139,7 +139,7 @@ pub(crate) async fn list(
          ORDER BY created_ms, account_id LIMIT $4",
     )
     .bind(courier.to_owned())
-    .bind(if page.after.is_some() { sql::from_token(after.first()) } else { -1 })
+    .bind(if page.after.is_some() { from_token(after.first()) } else { -1 })
     .bind(after.get(1).cloned().unwrap_or_default())
     .bind(page.limit());
     let rows = query.fetch_all(pool).await?;

@@ -2,15 +2,16 @@
 
 use async_trait::async_trait;
 use nexus_es::Heard;
+use nexus_es::views::rows;
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_proto::common::v1::Sealed;
 use nexus_proto::shipping::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time::rfc3339;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::sql;
+use super::from_token;
 use crate::domain::CourierKind;
 use crate::domain::shipment::{Event, Recorded, Shipment};
 use crate::wire::{SERVICE, sealed_out};
@@ -36,27 +37,18 @@ impl View for AwbStatusLogs {
         let mut rows = vec![];
         for heard in heard {
             if let Some(Event::TrackingRecorded { recorded, .. }) = heard.event::<Shipment>()? {
-                rows.push((heard, recorded));
+                rows.push([
+                    heard.event_id.to_string().into(),
+                    heard.aggregate.id.as_str().into(),
+                    heard.position.0.into(),
+                    heard.index.into(),
+                    log_of(heard, &recorded).encode_to_vec().into(),
+                    sealed_out(&recorded.update.raw).encode_to_vec().into(),
+                ]);
             }
         }
-        for rows in rows.chunks(sql::ROWS) {
-            let statement = format!(
-                "INSERT INTO awb_status_logs (event_id, shipment_id, position, event_index, log, \
-                 raw) VALUES {} ON CONFLICT (event_id) DO NOTHING",
-                sql::values(rows.len(), 6)
-            );
-            let mut query = sqlx::query(AssertSqlSafe(statement));
-            for (heard, recorded) in rows {
-                query = query
-                    .bind(heard.event_id.to_string())
-                    .bind(heard.aggregate.id.clone())
-                    .bind(sql::number(heard.position.0))
-                    .bind(i64::from(heard.index))
-                    .bind(log_of(heard, recorded).encode_to_vec())
-                    .bind(sealed_out(&recorded.update.raw).encode_to_vec());
-            }
-            query.execute(&mut *tx).await?;
-        }
+        let into = "awb_status_logs (event_id, shipment_id, position, event_index, log, raw)";
+        rows::insert(tx, into, "ON CONFLICT (event_id) DO NOTHING", rows).await?;
         Ok(())
     }
 }
@@ -112,8 +104,8 @@ pub(crate) async fn list(
          ORDER BY position, event_index LIMIT $4",
     )
     .bind(shipment_id.to_owned())
-    .bind(if from { sql::from_token(after.first()) } else { -1 })
-    .bind(if from { sql::from_token(after.get(1)) } else { -1 })
+    .bind(if from { from_token(after.first()) } else { -1 })
+    .bind(if from { from_token(after.get(1)) } else { -1 })
     .bind(page.limit());
     let rows = query.fetch_all(pool).await?;
     let mut logs = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;

@@ -1,7 +1,10 @@
 //! Hand-over sessions as they are shown; what is missing from a load is asked when it is read.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 use nexus_es::Heard;
+use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_proto::common::v1 as common;
 use nexus_proto::shipping::v1 as proto;
@@ -11,7 +14,7 @@ use nexus_runtime::time::rfc3339;
 use prost::Message;
 use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::sql;
+use super::from_token;
 use crate::domain::manifest::{Event, Manifest, Parcel};
 use crate::wire::SERVICE;
 
@@ -88,27 +91,40 @@ impl View for Manifests {
         heard: &[Heard],
         _: &mut Changes,
     ) -> Result<(), ViewError> {
+        let mut news = vec![];
         for heard in heard {
-            let Some(event) = heard.event::<Manifest>()? else { continue };
-            let id = heard.aggregate.id.as_str();
-            let row = sqlx::query(FIND).bind(id.to_owned()).fetch_optional(&mut *tx).await?;
-            let mut card = row.map(|row| decoded(&row)).transpose()?.unwrap_or_default();
-            card.take_in(id, heard.cause.learned_at_ms, &event);
-            let status = card.shown.as_ref().map(|shown| shown.status.clone());
-            sqlx::query(
-                "INSERT INTO manifests (manifest_id, status, created_ms, card) \
-                 VALUES ($1, $2, $3, $4) ON CONFLICT (manifest_id) DO UPDATE SET \
-                 status = excluded.status, card = excluded.card",
-            )
-            .bind(id.to_owned())
-            .bind(status.unwrap_or_default())
-            .bind(card.created_ms)
-            .bind(card.encode_to_vec())
-            .execute(&mut *tx)
-            .await?;
+            news.extend(heard.event::<Manifest>()?.map(|event| (heard, event)));
         }
+        let mut cards = cards_of(tx, &news).await?;
+        for (heard, event) in &news {
+            let id = heard.aggregate.id.as_str();
+            let card: &mut ManifestCard = cards.entry(id.to_owned()).or_default();
+            card.take_in(id, heard.cause.learned_at_ms, event);
+        }
+        let row = |(id, card): (String, ManifestCard)| {
+            let bytes = card.encode_to_vec();
+            let status = card.shown.map(|shown| shown.status).unwrap_or_default();
+            [id.into(), status.into(), card.created_ms.into(), bytes.into()]
+        };
+        let rows = cards.into_iter().map(row).collect();
+        let into = "manifests (manifest_id, status, created_ms, card)";
+        let conflict = "ON CONFLICT (manifest_id) DO UPDATE SET status = excluded.status, \
+            card = excluded.card";
+        rows::insert(tx, into, conflict, rows).await?;
         Ok(())
     }
+}
+
+/// The manifests that `news` goes on with.
+async fn cards_of(
+    tx: &mut AnyConnection,
+    news: &[(&Heard, Event)],
+) -> Result<BTreeMap<String, ManifestCard>, sqlx::Error> {
+    let ids: BTreeSet<_> = news.iter().map(|(heard, _)| heard.aggregate.id.as_str()).collect();
+    let ids = ids.into_iter().map(Value::from).collect();
+    let select = "SELECT card, manifest_id FROM manifests WHERE manifest_id IN (*)";
+    let rows = rows::fetch_in(tx, select, &[], ids).await?;
+    rows.iter().map(|row| Ok((row.try_get(1)?, decoded(row)?))).collect()
 }
 
 const FIND: &str = "SELECT card FROM manifests WHERE manifest_id = $1";
@@ -137,7 +153,7 @@ pub(crate) async fn list(
          ORDER BY created_ms DESC, manifest_id DESC LIMIT $4",
     )
     .bind(status.to_owned())
-    .bind(if page.after.is_some() { sql::from_token(after.first()) } else { i64::MAX })
+    .bind(if page.after.is_some() { from_token(after.first()) } else { i64::MAX })
     .bind(after.get(1).cloned().unwrap_or_default())
     .bind(page.limit());
     let rows = query.fetch_all(pool).await?;

@@ -1,15 +1,16 @@
 //! Shipments: a card each, folded from its events, and the AWBs by which updates find them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use nexus_es::Heard;
+use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_runtime::page::Page;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, Row};
 
-use super::sql;
+use super::from_token;
 use crate::domain::shipment::{Event, Shipment};
 use crate::wire::SERVICE;
 
@@ -45,8 +46,8 @@ impl View for Shipments {
                 news.push((heard, event));
             }
         }
-        let ids: Vec<&str> = news.iter().map(|(heard, _)| heard.aggregate.id.as_str()).collect();
-        let mut cards = cards_of(tx, &ids).await?;
+        let ids: BTreeSet<_> = news.iter().map(|(heard, _)| heard.aggregate.id.as_str()).collect();
+        let mut cards = cards_of(tx, ids.into_iter().map(Value::from).collect()).await?;
         let mut awbs = BTreeMap::new();
         for (heard, event) in &news {
             let id = heard.aggregate.id.as_str();
@@ -64,8 +65,9 @@ impl View for Shipments {
             }
             changes.add(changed(id));
         }
-        store_cards(tx, &cards).await?;
-        store_awbs(tx, &awbs).await
+        store_cards(tx, cards).await?;
+        store_awbs(tx, awbs).await?;
+        Ok(())
     }
 }
 
@@ -77,23 +79,11 @@ struct Known {
 
 async fn cards_of(
     tx: &mut AnyConnection,
-    ids: &[&str],
-) -> Result<BTreeMap<String, Card>, ViewError> {
-    let mut cards = BTreeMap::new();
-    for ids in ids.chunks(sql::ROWS) {
-        let statement = format!(
-            "SELECT shipment_id, card FROM shipments WHERE shipment_id IN {}",
-            sql::values(1, ids.len())
-        );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for id in ids {
-            query = query.bind((*id).to_owned());
-        }
-        for row in query.fetch_all(&mut *tx).await? {
-            cards.insert(row.try_get(0)?, decoded(&row, 1)?);
-        }
-    }
-    Ok(cards)
+    ids: Vec<Value>,
+) -> Result<BTreeMap<String, Card>, sqlx::Error> {
+    let select = "SELECT shipment_id, card FROM shipments WHERE shipment_id IN (*)";
+    let rows = rows::fetch_in(tx, select, &[], ids).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, decoded(row, 1)?))).collect()
 }
 
 fn decoded(row: &sqlx::any::AnyRow, column: usize) -> Result<Card, sqlx::Error> {
@@ -101,68 +91,49 @@ fn decoded(row: &sqlx::any::AnyRow, column: usize) -> Result<Card, sqlx::Error> 
     Card::decode(bytes.as_slice()).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-const COLUMNS: &str = "shipment_id, order_id, fulfillment_id, account_id, courier, status, \
-                       tracking_status, tracking_number, cod, public_token, created_ms, card";
-
 async fn store_cards(
     tx: &mut AnyConnection,
-    cards: &BTreeMap<String, Card>,
-) -> Result<(), ViewError> {
-    let all: Vec<_> = cards.iter().collect();
-    for cards in all.chunks(sql::ROWS) {
-        let statement = format!(
-            "INSERT INTO shipments ({COLUMNS}) VALUES {} ON CONFLICT (shipment_id) DO UPDATE SET \
-             account_id = excluded.account_id, courier = excluded.courier, \
-             status = excluded.status, tracking_status = excluded.tracking_status, \
-             tracking_number = excluded.tracking_number, cod = excluded.cod, \
-             public_token = excluded.public_token, card = excluded.card",
-            sql::values(cards.len(), 12)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (id, card) in cards {
-            let shown = card.shown.clone().unwrap_or_default();
-            query = query
-                .bind((*id).clone())
-                .bind(shown.order_id)
-                .bind(shown.fulfillment_id)
-                .bind(shown.courier_account_id)
-                .bind(shown.courier)
-                .bind(shown.status)
-                .bind(shown.tracking_status)
-                .bind(shown.tracking_number)
-                .bind(card.cod)
-                .bind(card.public_token_sha256.clone())
-                .bind(card.created_ms)
-                .bind(card.encode_to_vec());
-        }
-        query.execute(&mut *tx).await?;
-    }
-    Ok(())
+    cards: BTreeMap<String, Card>,
+) -> Result<(), sqlx::Error> {
+    let row = |(id, card): (String, Card)| {
+        let bytes = card.encode_to_vec();
+        let shown = card.shown.unwrap_or_default();
+        [
+            id.into(),
+            shown.order_id.into(),
+            shown.fulfillment_id.into(),
+            shown.courier_account_id.into(),
+            shown.courier.into(),
+            shown.status.into(),
+            shown.tracking_status.into(),
+            shown.tracking_number.into(),
+            card.cod.into(),
+            card.public_token_sha256.into(),
+            card.created_ms.into(),
+            bytes.into(),
+        ]
+    };
+    let into = "shipments (shipment_id, order_id, fulfillment_id, account_id, courier, status, \
+        tracking_status, tracking_number, cod, public_token, created_ms, card)";
+    let conflict = "ON CONFLICT (shipment_id) DO UPDATE SET \
+        account_id = excluded.account_id, courier = excluded.courier, \
+        status = excluded.status, tracking_status = excluded.tracking_status, \
+        tracking_number = excluded.tracking_number, cod = excluded.cod, \
+        public_token = excluded.public_token, card = excluded.card";
+    rows::insert(tx, into, conflict, cards.into_iter().map(row).collect()).await
 }
 
 async fn store_awbs(
     tx: &mut AnyConnection,
-    awbs: &BTreeMap<(String, String), Known>,
-) -> Result<(), ViewError> {
-    let all: Vec<_> = awbs.iter().collect();
-    for awbs in all.chunks(sql::ROWS) {
-        let statement = format!(
-            "INSERT INTO awbs (shipment_id, awb, account_id, tracking_number, delivery_id) \
-             VALUES {} ON CONFLICT (shipment_id, awb) DO NOTHING",
-            sql::values(awbs.len(), 5)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for ((shipment, awb), known) in awbs {
-            query = query
-                .bind(shipment.clone())
-                .bind(awb.clone())
-                .bind(known.account.clone())
-                .bind(known.tracking_number.clone())
-                .bind(known.delivery_id.clone());
-        }
-        query.execute(&mut *tx).await?;
-    }
-    Ok(())
+    awbs: BTreeMap<(String, String), Known>,
+) -> Result<(), sqlx::Error> {
+    let row = |((shipment, awb), known): ((String, String), Known)| {
+        let Known { account, tracking_number, delivery_id } = known;
+        [shipment.into(), awb.into(), account.into(), tracking_number.into(), delivery_id.into()]
+    };
+    let into = "awbs (shipment_id, awb, account_id, tracking_number, delivery_id)";
+    let nothing = "ON CONFLICT (shipment_id, awb) DO NOTHING";
+    rows::insert(tx, into, nothing, awbs.into_iter().map(row).collect()).await
 }
 
 /// One shipment.
@@ -229,7 +200,7 @@ pub(crate) async fn list(
     page: &Page,
 ) -> Result<(Vec<Card>, String), sqlx::Error> {
     let after = page.after.as_deref().unwrap_or_default();
-    let created = if page.after.is_some() { sql::from_token(after.first()) } else { i64::MAX };
+    let created = if page.after.is_some() { from_token(after.first()) } else { i64::MAX };
     let query = sqlx::query(
         "SELECT card FROM shipments WHERE ($1 = '' OR status = $1) AND ($2 = '' OR courier = $2) \
          AND ($3 = '' OR tracking_number = $3) AND ($4 = '' OR order_id = $4) \

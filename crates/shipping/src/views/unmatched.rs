@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nexus_es::Heard;
 use nexus_es::seal::Vault;
+use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, View, ViewError};
 use nexus_proto::common::v1::Sealed;
 use nexus_proto::ingress::v1 as ingress;
@@ -14,7 +15,7 @@ use nexus_runtime::page::Page;
 use prost::Message;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
-use super::sql;
+use super::from_token;
 use crate::courier;
 use crate::domain::shipment::{Event, Shipment};
 use crate::wire::SERVICE;
@@ -41,7 +42,7 @@ struct Webhook {
     tracking_number: String,
     delivery_id: String,
     received_ms: i64,
-    position: i64,
+    position: u64,
     body: Vec<u8>,
 }
 
@@ -73,14 +74,11 @@ impl View for Unmatched {
                 news.entry(recorded.update.inbox_event_id.clone()).or_default().matched = true;
             }
         }
-        if news.is_empty() {
-            return Ok(());
-        }
-        store_webhooks(tx, &news).await?;
-        store_matches(tx, &news).await?;
-        sqlx::query("DELETE FROM unmatched WHERE received = 1 AND matched = 1")
-            .execute(&mut *tx)
-            .await?;
+        let told = news.keys().map(|id| id.as_str().into()).collect();
+        store(tx, news).await?;
+        let settled =
+            "DELETE FROM unmatched WHERE received = 1 AND matched = 1 AND event_id IN (*)";
+        rows::execute_in(tx, settled, &[], told).await?;
         Ok(())
     }
 }
@@ -106,7 +104,7 @@ impl Unmatched {
             tracking_number,
             delivery_id,
             received_ms: event.received_at_ms,
-            position: sql::number(heard.position.0),
+            position: heard.position.0,
             body: sealed.encode_to_vec(),
         }))
     }
@@ -117,68 +115,49 @@ pub(crate) fn received(heard: &Heard) -> Result<ingress::InboxReceived, prost::D
     ingress::InboxReceived::decode(heard.payload.bytes.as_slice())
 }
 
-async fn store_webhooks(
-    tx: &mut AnyConnection,
-    news: &BTreeMap<String, News>,
-) -> Result<(), ViewError> {
-    let all: Vec<_> =
-        news.iter().filter_map(|(id, news)| news.webhook.as_ref().map(|hook| (id, hook))).collect();
-    for rows in all.chunks(sql::ROWS) {
-        let statement = format!(
-            "INSERT INTO unmatched (event_id, received, matched, account_id, tracking_number, \
-             delivery_id, received_ms, position, body) VALUES {} ON CONFLICT (event_id) DO UPDATE \
-             SET received = 1, account_id = excluded.account_id, \
-             tracking_number = excluded.tracking_number, delivery_id = excluded.delivery_id, \
-             received_ms = excluded.received_ms, position = excluded.position, \
-             body = excluded.body",
-            sql::values(rows.len(), 9)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (id, hook) in rows {
-            query = query
-                .bind((*id).clone())
-                .bind(1_i64)
-                .bind(0_i64)
-                .bind(hook.account.clone())
-                .bind(hook.tracking_number.clone())
-                .bind(hook.delivery_id.clone())
-                .bind(hook.received_ms)
-                .bind(hook.position)
-                .bind(hook.body.clone());
+/// Writes what was heard of each webhook: itself, and that it was matched.
+async fn store(tx: &mut AnyConnection, news: BTreeMap<String, News>) -> Result<(), sqlx::Error> {
+    let into = "unmatched (event_id, received, matched, account_id, tracking_number, \
+        delivery_id, received_ms, position, body)";
+    let (mut received, mut matched) = (Vec::new(), Vec::new());
+    for (id, news) in news {
+        let (unread, one) = (Value::from(0_i64), Value::from(1_i64));
+        let text = || Value::from("");
+        if news.matched {
+            let none = Value::from(Vec::new());
+            let (id, zero) = (id.as_str().into(), unread.clone());
+            matched.push([
+                id,
+                zero.clone(),
+                one.clone(),
+                text(),
+                text(),
+                text(),
+                zero.clone(),
+                zero,
+                none,
+            ]);
         }
-        query.execute(&mut *tx).await?;
-    }
-    Ok(())
-}
-
-async fn store_matches(
-    tx: &mut AnyConnection,
-    news: &BTreeMap<String, News>,
-) -> Result<(), ViewError> {
-    let all: Vec<_> = news.iter().filter(|(_, news)| news.matched).map(|(id, _)| id).collect();
-    for ids in all.chunks(sql::ROWS) {
-        let statement = format!(
-            "INSERT INTO unmatched (event_id, received, matched, account_id, tracking_number, \
-             delivery_id, received_ms, position, body) VALUES {} ON CONFLICT (event_id) DO UPDATE \
-             SET matched = 1",
-            sql::values(ids.len(), 9)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for id in ids {
-            query = query
-                .bind((*id).clone())
-                .bind(0_i64)
-                .bind(1_i64)
-                .bind(String::new())
-                .bind(String::new())
-                .bind(String::new())
-                .bind(0_i64)
-                .bind(0_i64)
-                .bind(Vec::<u8>::new());
+        if let Some(hook) = news.webhook {
+            received.push([
+                id.into(),
+                one,
+                unread,
+                hook.account.into(),
+                hook.tracking_number.into(),
+                hook.delivery_id.into(),
+                hook.received_ms.into(),
+                hook.position.into(),
+                hook.body.into(),
+            ]);
         }
-        query.execute(&mut *tx).await?;
     }
-    Ok(())
+    let conflict = "ON CONFLICT (event_id) DO UPDATE SET received = 1, \
+        account_id = excluded.account_id, tracking_number = excluded.tracking_number, \
+        delivery_id = excluded.delivery_id, received_ms = excluded.received_ms, \
+        position = excluded.position, body = excluded.body";
+    rows::insert(tx, into, conflict, received).await?;
+    rows::insert(tx, into, "ON CONFLICT (event_id) DO UPDATE SET matched = 1", matched).await
 }
 
 /// A webhook that waits for its AWB.
@@ -225,7 +204,7 @@ pub(crate) async fn list(
     );
     let query = sqlx::query(AssertSqlSafe(statement))
         .bind(tracking_number.to_owned())
-        .bind(if page.after.is_some() { sql::from_token(after.first()) } else { -1 })
+        .bind(if page.after.is_some() { from_token(after.first()) } else { -1 })
         .bind(after.get(1).cloned().unwrap_or_default())
         .bind(page.limit());
     let rows = query.fetch_all(pool).await?;

@@ -67,7 +67,7 @@ pub(crate) struct World {
     ports: Ports,
     config: Config,
     tasks: Tasks,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -127,7 +127,7 @@ impl World {
             ports,
             config,
             tasks,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -141,7 +141,7 @@ impl World {
         self.ports.leases = Arc::new(MemoryLeases::default());
         self.ports.tasks = Tasks::default();
         self.ports.processes = Tasks::default();
-        self.ports.views_dir = self.ports.views_dir.join("again");
+        self.ports.database = self.folder.path().join("again").into();
         let mut routes = RoutesBuilder::default();
         routes.add_service(OrderServiceServer::new(self.orders.clone()));
         routes.add_service(FulfillmentServiceServer::new(self.fulfillments.clone()));
@@ -364,7 +364,7 @@ fn ports(
         vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
         tasks: Tasks::default(),
         processes: Tasks::default(),
-        views_dir: folder.join("views"),
+        database: folder.join("views").into(),
         channels: channels.clone(),
         secrets: Arc::clone(secrets),
         speed: pace.nexus,

@@ -1,12 +1,12 @@
 //! Reading orders: one by id or number, pages of a filter or a search.
 
+use nexus_es::views::rows::{self, Value};
 use nexus_runtime::page::Page;
 use prost::Message;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
 
 use super::super::document::{OrderDocument, PersonDocument};
-use super::super::sql::{Filter, Value};
 use super::super::terms::{self, Range};
 
 /// A row: the order and its person, unless erased.
@@ -72,6 +72,37 @@ pub(crate) async fn resolve(pool: &AnyPool, name: &str) -> Result<Option<String>
     row.map(|row| row.try_get(0)).transpose()
 }
 
+/// A condition that grows, with its values.
+#[derive(Default)]
+struct Filter {
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Filter {
+    /// Adds `condition`, in which each `?` stands for the next of `values`.
+    fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        let mut text = String::new();
+        let mut values = values.into_iter();
+        for (nth, piece) in condition.split('?').enumerate() {
+            if nth > 0 {
+                self.values.extend(values.next());
+                text.push_str(&format!("${}", self.values.len()));
+            }
+            text.push_str(piece);
+        }
+        self.conditions.push(text);
+    }
+
+    /// The WHERE clause.
+    fn clause(&self) -> String {
+        if self.conditions.is_empty() {
+            return String::new();
+        }
+        format!("WHERE {}", self.conditions.join(" AND "))
+    }
+}
+
 fn filter(wanted: Wanted, page: &Page) -> Filter {
     let mut filter = Filter::default();
     if !wanted.status.is_empty() {
@@ -130,14 +161,7 @@ pub(crate) async fn list(
         filter.clause(),
         page.limit(),
     );
-    let mut query = sqlx::query(AssertSqlSafe(text));
-    for value in filter.values {
-        query = match value {
-            Value::Text(text) => query.bind(text),
-            Value::Number(number) => query.bind(number),
-            Value::Bytes(bytes) => query.bind(bytes),
-        };
-    }
+    let query = filter.values.into_iter().fold(sqlx::query(AssertSqlSafe(text)), rows::bind);
     let rows = query.fetch_all(pool).await?;
     let mut rows = rows.iter().map(found).collect::<Result<Vec<_>, _>>()?;
     let next = page.cut(&mut rows, |row| vec![row.created_at_ms.to_string(), row.order_id.clone()]);
