@@ -183,11 +183,16 @@ async fn run<A: Aggregate>(
     batch: &mut Vec<Pending<A>>,
     mut loaded: Option<Loaded<A>>,
 ) -> Option<Loaded<A>> {
-    // What was kept from the last batch may have been overtaken by another writer.
+    // What was kept from the last batch may have been overtaken by another writer. Most aggregates
+    // that are not kept are new: with nothing known, commands are decided as if there was nothing,
+    // which the expected version, or a look at the log before a no, proves or refutes.
     let mut cached = loaded.is_some();
+    let mut guess = loaded.is_none() && batch.iter().all(|pending| pending.command.is_some());
     for attempt in 0..MAX_CONFLICTS {
+        cached |= guess;
         let mut current = match loaded.take() {
             Some(current) => current,
+            None if std::mem::take(&mut guess) => Loaded::default(),
             None => match load::<A>(log, aggregate, None).await {
                 Ok(current) => current,
                 Err(error) => {

@@ -89,10 +89,17 @@ async fn commits(log: &MemoryLog) -> usize {
     log.load(&id, Version::NONE).await.unwrap().len()
 }
 
-/// Answers "unknown" after storing, as often as told.
+/// Answers "unknown" after storing, as often as told, and counts how often it is read.
 struct LosesAnswers {
     log: MemoryLog,
     left: AtomicU32,
+    reads: AtomicU32,
+}
+
+impl LosesAnswers {
+    fn new(log: &MemoryLog, left: u32) -> Self {
+        Self { log: log.clone(), left: left.into(), reads: 0.into() }
+    }
 }
 
 #[async_trait]
@@ -103,6 +110,7 @@ impl EventLog for LosesAnswers {
         if lose.is_ok() { Err(AppendError::Unknown("lost".into())) } else { answer }
     }
     async fn load(&self, id: &AggregateId, after: Version) -> Result<Vec<Stored>, LogError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.log.load(id, after).await
     }
     async fn tail(&self, service: &str, after: Position) -> Result<Box<dyn Tail>, LogError> {
@@ -228,9 +236,27 @@ async fn events_that_no_commit_holds_fail_their_command_alone() {
 }
 
 #[tokio::test]
+async fn a_new_aggregate_costs_no_read_and_one_that_was_there_is_found_all_the_same() {
+    let log = MemoryLog::default();
+    let reading = Arc::new(LosesAnswers::new(&log, 0));
+    let handler = Handler::<Counter>::new(reading.clone());
+    handler.execute("a", 60, cause(1, b"")).await.unwrap();
+    assert_eq!(reading.reads.load(Ordering::SeqCst), 0);
+    // Nobody here knows of it any more: one command meets what is stored, one is refused by it.
+    for (key, add, fits) in [(2, 30, true), (3, 30, false)] {
+        handler.forget("a");
+        let done = handler.execute("a", add, cause(key, b"")).await;
+        assert_eq!(done.is_ok(), fits, "{done:?}");
+    }
+    handler.forget("a");
+    assert!(handler.execute("a", 60, cause(1, b"")).await.unwrap().replayed);
+    assert_eq!(handler.read("a", |state| state.0).await.unwrap().1, 90);
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_resolved_by_resending_and_stored_once() {
     let log = MemoryLog::default();
-    let losing = LosesAnswers { log: log.clone(), left: AtomicU32::new(2) };
+    let losing = LosesAnswers::new(&log, 2);
     let handler = Handler::<Counter>::new(Arc::new(losing));
     handler.execute("a", 7, cause(1, b"")).await.unwrap();
     assert_eq!(commits(&log).await, 1);
@@ -240,7 +266,7 @@ async fn a_lost_answer_is_resolved_by_resending_and_stored_once() {
 #[tokio::test]
 async fn an_answer_that_stays_lost_is_told_as_unknown_and_the_key_finds_out() {
     let log = MemoryLog::default();
-    let losing = LosesAnswers { log: log.clone(), left: AtomicU32::new(4) };
+    let losing = LosesAnswers::new(&log, 4);
     let handler = Handler::<Counter>::new(Arc::new(losing));
     let lost = handler.execute("a", 7, cause(1, b"")).await;
     assert!(matches!(lost, Err(HandleError::Unknown(_))));
