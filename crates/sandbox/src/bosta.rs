@@ -35,23 +35,29 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use sqlx::SqlitePool;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::agenda::Agenda;
 use crate::clock::Clock;
 use crate::failure::Error;
 use crate::fault::Faults;
 use crate::outbox::Outbox;
-use crate::{server, store};
+use crate::server;
+use crate::store::Store;
+use delivery::Delivery;
 
 /// What every handler of the courier needs.
 #[derive(Debug)]
 pub(crate) struct App {
     pool: SqlitePool,
+    store: Arc<Store>,
     clock: Clock,
     faults: Faults,
-    outbox: Outbox,
+    outbox: Arc<Outbox>,
+    /// The deliveries with a state to come. Whoever writes a delivery holds it meanwhile.
+    lives: Mutex<Agenda<Delivery>>,
     life_wake: Arc<Notify>,
     own_url: String,
 }
@@ -65,17 +71,20 @@ pub(crate) async fn open(
     http: reqwest::Client,
     own_url: String,
 ) -> Result<Bosta, Error> {
-    let pool = store::open(path, delivery::TABLES).await?;
+    let store = Arc::new(Store::open(path, delivery::TABLES).await?);
+    let pool = store.pool.clone();
     let faults = Faults::open(pool.clone(), gate::FAULTS, gate::CALLS).await?;
-    let outbox = Outbox { pool: pool.clone(), clock, http, wake: Arc::new(Notify::new()) };
+    let outbox = Arc::new(Outbox::open(Arc::clone(&store), clock, http).await?);
+    let lives = Mutex::new(delivery::to_come(&store).await?);
     let life_wake = Arc::new(Notify::new());
-    Ok(Bosta(Arc::new(App { pool, clock, faults, outbox, life_wake, own_url })))
+    Ok(Bosta(Arc::new(App { pool, store, clock, faults, outbox, lives, life_wake, own_url })))
 }
 
 impl Bosta {
     pub(crate) fn run(&self, tasks: &TaskTracker, cancel: &CancellationToken) {
         let app = &self.0;
-        tasks.spawn(app.outbox.clone().run(cancel.clone()));
+        tasks.spawn(Arc::clone(&app.outbox).run(cancel.clone()));
+        tasks.spawn(Arc::clone(&app.store).keep_counters(cancel.clone()));
         tasks.spawn(server::run_turns(
             life::Lives(Arc::clone(app)),
             app.clock,
@@ -84,7 +93,7 @@ impl Bosta {
         ));
     }
 
-    pub(crate) fn router(&self) -> Router {
+    pub(crate) fn router(&self, tasks: &TaskTracker) -> Router {
         Router::new()
             .nest("/api/v2", v2().merge(any_version()))
             .nest("/api/v1", v1().merge(any_version()))
@@ -94,6 +103,7 @@ impl Bosta {
             .fallback(refusal::no_such_route)
             .method_not_allowed_fallback(refusal::no_such_route)
             .layer(from_fn_with_state(Arc::clone(&self.0), gate::gate))
+            .layer(from_fn_with_state(tasks.clone(), server::carry_on))
             .with_state(Arc::clone(&self.0))
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::failure::Error;
 
+/// What is due within this time is done together.
+pub(crate) const TURN: Duration = Duration::from_millis(20);
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     speed: f64,
@@ -32,6 +35,13 @@ impl Clock {
 
     pub(crate) fn after(self, at_speed_one: u64) -> i64 {
         self.now().saturating_add(millis(self.wait(at_speed_one)))
+    }
+
+    /// As [`Self::after`], and longer by a turn for every four seconds: what is held back to be
+    /// overtaken is so at any speed.
+    pub(crate) fn held_back(self, at_speed_one: u64) -> i64 {
+        let turns = i64::try_from(at_speed_one.div_ceil(4_000)).unwrap_or(i64::MAX);
+        self.after(at_speed_one).saturating_add(millis(TURN).saturating_mul(turns))
     }
 
     /// How long from now until a moment, zero when it has passed.

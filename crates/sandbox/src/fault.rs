@@ -1,13 +1,14 @@
 //! Faults that can be switched on: which there are, which are armed, and for how many things.
 //! *Invariant:* an armed fault meets exactly as many of the next matching things as was asked.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sqlx::{Sqlite, SqliteExecutor, SqlitePool, Transaction};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use crate::failure::Error;
+use crate::store::{Batch, locked};
 
 /// A fault a server knows.
 #[derive(Debug)]
@@ -126,28 +127,28 @@ impl Faults {
             self.is_on_call(&armed.fault) && (on == "any" || on == call)
         });
         if let Some(taken) = &taken {
-            forget_one(taken, &self.pool).await?;
+            one_less(taken).build().execute(&self.pool).await?;
         }
         Ok(taken)
     }
 
     /// One of the named faults, the one armed first, taken with the change that it bends. One that
     /// was armed with a `reference` waits for the thing that has it.
-    pub(crate) async fn take_named(
+    pub(crate) fn take_named(
         &self,
-        transaction: &mut Transaction<'_, Sqlite>,
+        batch: &mut Batch,
         names: &[&str],
         references: &[Option<&str>],
-    ) -> Result<Option<Armed>, Error> {
+    ) -> Option<Armed> {
         let taken = self.take_from_memory(|armed| {
             let wanted = armed.text("reference");
             names.contains(&armed.fault.as_str())
                 && (wanted.is_none() || references.contains(&wanted))
         });
         if let Some(taken) = &taken {
-            forget_one(taken, &mut **transaction).await?;
+            batch.add(one_less(taken));
         }
-        Ok(taken)
+        taken
     }
 
     fn take_from_memory(&self, matches: impl Fn(&Armed) -> bool) -> Option<Armed> {
@@ -185,17 +186,17 @@ impl Faults {
         json!({"armed": armed, "known": known, "on": self.calls})
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Armed>> {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Armed>> {
+        locked(&self.armed)
     }
 }
 
-async fn forget_one(taken: &Armed, executor: impl SqliteExecutor<'_>) -> Result<(), Error> {
-    let query = if taken.times == 0 {
-        "DELETE FROM fault WHERE seq = $1"
+fn one_less(taken: &Armed) -> QueryBuilder<Sqlite> {
+    let mut statement = QueryBuilder::new(if taken.times == 0 {
+        "DELETE FROM fault WHERE seq = "
     } else {
-        "UPDATE fault SET times = times - 1 WHERE seq = $1"
-    };
-    sqlx::query(query).bind(taken.seq).execute(executor).await?;
-    Ok(())
+        "UPDATE fault SET times = times - 1 WHERE seq = "
+    });
+    statement.push_bind(taken.seq);
+    statement
 }

@@ -2,6 +2,7 @@
 //! servers with a clock that can run fast and faults that can be switched on.
 //! *Invariant:* what was answered stands on disk; a killed sandbox goes on where it was.
 
+mod agenda;
 mod bosta;
 mod clock;
 mod failure;
@@ -94,11 +95,11 @@ pub async fn start(config: Config) -> Result<Sandbox, Error> {
     let bosta =
         bosta::open(&config.data_dir.join("bosta.db"), clock, http.clone(), own_url).await?;
     bosta.run(&tasks, &cancel);
-    tasks.spawn(server::serve(courier, bosta.router(), cancel.clone()));
+    tasks.spawn(server::serve(courier, bosta.router(&tasks), cancel.clone()));
 
     let channel = whatsapp::open(&config.data_dir.join("whatsapp.db"), clock, http).await?;
     channel.run(&tasks, &cancel);
-    tasks.spawn(server::serve(whatsapp, channel.router(), cancel.clone()));
+    tasks.spawn(server::serve(whatsapp, channel.router(&tasks), cancel.clone()));
 
     tasks.close();
     Ok(Sandbox {

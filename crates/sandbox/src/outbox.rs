@@ -3,17 +3,21 @@
 //! failed attempt brings them out of order.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use serde_json::{Value, json};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::SqlitePool;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::agenda::Agenda;
 use crate::clock::Clock;
 use crate::failure::{Error, report};
+use crate::server;
+use crate::store::{Batch, Store, locked};
 
 /// Beyond this many at once the receiver, not the sandbox, is what is being tested.
 const IN_FLIGHT_MAX: usize = 32;
@@ -28,10 +32,12 @@ const ATTEMPTS_MAX: i64 = 100_000;
 const PENDING: i64 = 0;
 const DELIVERED: i64 = 1;
 const GIVEN_UP: i64 = 2;
+/// The pause before what could not be marked is sent again.
+const UNWRITTEN_MS: i64 = 1_000;
 const IDLE: Duration = Duration::from_secs(3_600);
 
 /// What to send, to whom, and when.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Webhook {
     pub(crate) subject: String,
     pub(crate) url: String,
@@ -40,22 +46,21 @@ pub(crate) struct Webhook {
     pub(crate) due_ms: i64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
-    pub(crate) pool: SqlitePool,
-    pub(crate) clock: Clock,
+    store: Arc<Store>,
+    clock: Clock,
     pub(crate) http: reqwest::Client,
-    pub(crate) wake: Arc<Notify>,
+    wake: Notify,
+    /// All that nobody took yet and that is not being sent.
+    waiting: Mutex<Agenda<Row>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Row {
     seq: i64,
-    subject: String,
-    url: String,
-    headers: String,
-    body: String,
     attempts: i64,
+    webhook: Webhook,
 }
 
 pub(crate) fn client() -> Result<reqwest::Client, Error> {
@@ -66,24 +71,6 @@ pub(crate) fn client() -> Result<reqwest::Client, Error> {
         .no_proxy()
         .build()
         .map_err(Error::Client)
-}
-
-/// Stores a webhook with the change that caused it.
-pub(crate) async fn put(
-    transaction: &mut Transaction<'_, Sqlite>,
-    webhook: &Webhook,
-) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO outbox (subject, url, headers, body, due_ms) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(&webhook.subject)
-    .bind(&webhook.url)
-    .bind(serde_json::to_string(&webhook.headers)?)
-    .bind(&webhook.body)
-    .bind(webhook.due_ms)
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
 }
 
 /// Every webhook ever stored, oldest first, as the control API shows it.
@@ -104,115 +91,173 @@ pub(crate) async fn list(pool: &SqlitePool) -> Result<Vec<Value>, Error> {
 }
 
 impl Outbox {
-    pub(crate) async fn run(self, cancel: CancellationToken) {
-        let mut flight = Flight { sending: JoinSet::new(), busy: HashSet::new() };
-        loop {
-            let pause = match self.send_due(&mut flight).await {
-                Ok(pause) => pause,
-                Err(error) => {
-                    report(&error, "webhooks wait");
-                    Duration::from_secs(1)
-                }
-            };
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-                Some(ended) = flight.sending.join_next() => {
-                    self.settle(&mut flight, ended).await;
-                    while let Some(ended) = flight.sending.try_join_next() {
-                        self.settle(&mut flight, ended).await;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn send_due(&self, flight: &mut Flight) -> Result<Duration, Error> {
-        let now = self.clock.now();
-        let due: Vec<(i64, String, String, String, String, i64)> = sqlx::query_as(
-            "SELECT seq, subject, url, headers, body, attempts FROM outbox \
-             WHERE done = 0 AND due_ms <= $1 ORDER BY due_ms, seq LIMIT 64",
+    pub(crate) async fn open(
+        store: Arc<Store>,
+        clock: Clock,
+        http: reqwest::Client,
+    ) -> Result<Self, Error> {
+        let rows: Vec<(i64, i64, String, String, String, String, i64)> = sqlx::query_as(
+            "SELECT seq, attempts, subject, url, headers, body, due_ms FROM outbox WHERE done = 0",
         )
-        .bind(now)
-        .fetch_all(&self.pool)
+        .fetch_all(&store.pool)
         .await?;
-        for (seq, subject, url, headers, body, attempts) in due {
-            let row = Row { seq, subject, url, headers, body, attempts };
-            if flight.busy.len() < IN_FLIGHT_MAX && flight.busy.insert(row.subject.clone()) {
-                let http = self.http.clone();
-                flight.sending.spawn(async move {
-                    let answer = post(&http, &row).await;
-                    (row, answer)
-                });
-            }
+        let mut waiting = Agenda::new(store.last_seq("outbox").await?);
+        for (seq, attempts, subject, url, headers, body, due_ms) in rows {
+            let headers = serde_json::from_str(&headers)?;
+            let webhook = Webhook { subject, url, headers, body, due_ms };
+            waiting.set(seq, Some(due_ms), Row { seq, attempts, webhook });
         }
-        let next: Option<i64> =
-            sqlx::query_scalar("SELECT MIN(due_ms) FROM outbox WHERE done = 0 AND due_ms > $1")
-                .bind(now)
-                .fetch_one(&self.pool)
-                .await?;
-        Ok(next.map_or(IDLE, |due| self.clock.until(due)))
+        Ok(Self { store, clock, http, wake: Notify::new(), waiting: Mutex::new(waiting) })
     }
 
-    async fn settle(&self, flight: &mut Flight, ended: Result<Ended, tokio::task::JoinError>) {
-        let (row, answer) = match ended {
-            Ok(ended) => ended,
-            Err(error) => {
-                report(&error, "a webhook was not sent");
-                flight.busy.clear();
-                return;
-            }
+    /// Writes a change with the webhooks that tell it, and sends them when they are due.
+    pub(crate) async fn write(
+        &self,
+        mut batch: Batch,
+        webhooks: Vec<Webhook>,
+    ) -> Result<(), Error> {
+        let rows: Vec<Row> = {
+            let mut waiting = locked(&self.waiting);
+            let row = |webhook| Row { seq: waiting.next_seq(), attempts: 0, webhook };
+            webhooks.into_iter().map(row).collect()
         };
-        if let Err(error) = self.record(&row, &answer).await {
-            report(&error, "a webhook is sent again");
-        }
-        flight.busy.remove(&row.subject);
-    }
-
-    async fn record(&self, row: &Row, answer: &Answer) -> Result<(), Error> {
-        let attempts = row.attempts + 1;
-        let (done, text) = match answer {
-            Ok(status) if status.is_success() => (DELIVERED, status.to_string()),
-            Ok(status) => (PENDING, status.to_string()),
-            Err(error) => (PENDING, error.clone()),
-        };
-        let given_up = done == PENDING && attempts >= ATTEMPTS_MAX;
-        let done = if given_up { GIVEN_UP } else { done };
-        let doublings = u32::try_from(row.attempts.clamp(0, 10)).unwrap_or(10);
-        let backoff = (BACKOFF_FIRST << doublings).min(BACKOFF_LAST);
-        sqlx::query(
-            "UPDATE outbox SET attempts = $2, last_answer = $3, done = $4, \
-             due_ms = CASE WHEN $4 = 0 THEN $5 ELSE due_ms END WHERE seq = $1",
-        )
-        .bind(row.seq)
-        .bind(attempts)
-        .bind(text)
-        .bind(done)
-        .bind(self.clock.after(backoff).max(self.clock.now() + BACKOFF_FLOOR_MS))
-        .execute(&self.pool)
-        .await?;
+        let headers = rows.iter().map(|row| serde_json::to_string(&row.webhook.headers));
+        let headers = headers.collect::<Result<Vec<_>, _>>()?;
+        batch.rows(
+            "INSERT INTO outbox (seq, subject, url, headers, body, due_ms) ",
+            rows.iter().zip(headers),
+            |mut values, (Row { seq, webhook, .. }, headers)| {
+                values.push_bind(seq).push_bind(&webhook.subject).push_bind(&webhook.url);
+                values.push_bind(headers).push_bind(&webhook.body).push_bind(webhook.due_ms);
+            },
+            "",
+        );
+        self.store.write(batch).await?;
+        self.wait_with(rows);
+        self.wake.notify_one();
         Ok(())
     }
+
+    fn wait_with(&self, rows: impl IntoIterator<Item = Row>) {
+        let mut waiting = locked(&self.waiting);
+        for row in rows {
+            waiting.set(row.seq, Some(row.webhook.due_ms), row);
+        }
+    }
+
+    pub(crate) async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        let mut busy = HashSet::new();
+        let mut ended = Vec::new();
+        let mut sending = FuturesUnordered::new();
+        let mut turn = server::turns();
+        loop {
+            let now = self.clock.now();
+            let free = IN_FLIGHT_MAX.saturating_sub(sending.len());
+            for row in self.take_due(now, free, &mut busy) {
+                sending.push(post(&self.http, row));
+            }
+            let next = locked(&self.waiting).next_after(now);
+            let pause = next.map_or(IDLE, |due| self.clock.until(due));
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                Some(one) = sending.next() => ended.push(one),
+                // What ended within a turn is marked in one statement.
+                _ = turn.tick(), if !ended.is_empty() => self.settle(&mut busy, &mut ended).await,
+            }
+        }
+        self.settle(&mut busy, &mut ended).await;
+    }
+
+    fn take_due(&self, now: i64, free: usize, busy: &mut HashSet<String>) -> Vec<Row> {
+        let mut taken = 0;
+        locked(&self.waiting).take_due(now, |row| {
+            let wanted = taken < free && busy.insert(row.webhook.subject.clone());
+            taken += usize::from(wanted);
+            wanted
+        })
+    }
+
+    /// Writes what came of those that ended. Their subjects are busy until then, so that what a
+    /// killed sandbox sends again comes before what it has not sent yet.
+    async fn settle(&self, busy: &mut HashSet<String>, ended: &mut Vec<Ended>) {
+        let outcomes: Vec<_> = ended.drain(..).map(|ended| self.outcome(ended)).collect();
+        let mut batch = Batch::default();
+        batch.rows(
+            "UPDATE outbox SET attempts = fresh.column2, last_answer = fresh.column3, \
+             done = fresh.column4, due_ms = fresh.column5 FROM (",
+            &outcomes,
+            |mut values, Outcome { row, answer, done }| {
+                values.push_bind(row.seq).push_bind(row.attempts).push_bind(answer);
+                values.push_bind(done).push_bind(row.webhook.due_ms);
+            },
+            ") AS fresh WHERE outbox.seq = fresh.column1",
+        );
+        let written = self.store.write(batch).await;
+        for outcome in &outcomes {
+            busy.remove(&outcome.row.webhook.subject);
+        }
+        match written {
+            Ok(()) => {
+                let pending = outcomes.into_iter().filter(|outcome| outcome.done == PENDING);
+                self.wait_with(pending.map(|outcome| outcome.row));
+            }
+            Err(error) => {
+                report(&error, "webhooks are sent again");
+                let due_ms = self.clock.now() + UNWRITTEN_MS;
+                self.wait_with(outcomes.into_iter().map(|Outcome { mut row, .. }| {
+                    row.webhook.due_ms = due_ms;
+                    row
+                }));
+            }
+        }
+    }
+
+    fn outcome(&self, (mut row, answer): Ended) -> Outcome {
+        let (taken, answer) = match answer {
+            Ok(status) => (status.is_success(), status.to_string()),
+            Err(error) => (false, error),
+        };
+        let doublings = u32::try_from(row.attempts.clamp(0, 10)).unwrap_or(10);
+        row.attempts += 1;
+        let done = match taken {
+            true => DELIVERED,
+            false if row.attempts >= ATTEMPTS_MAX => GIVEN_UP,
+            false => PENDING,
+        };
+        if done == PENDING {
+            let backoff = (BACKOFF_FIRST << doublings).min(BACKOFF_LAST);
+            let soonest = self.clock.now() + BACKOFF_FLOOR_MS;
+            row.webhook.due_ms = self.clock.after(backoff).max(soonest);
+        }
+        Outcome { row, answer, done }
+    }
 }
 
-type Answer = Result<http::StatusCode, String>;
-type Ended = (Row, Answer);
+type Ended = (Row, Result<http::StatusCode, String>);
 
-struct Flight {
-    sending: JoinSet<Ended>,
-    busy: HashSet<String>,
+struct Outcome {
+    row: Row,
+    answer: String,
+    done: i64,
 }
 
-async fn post(http: &reqwest::Client, row: &Row) -> Answer {
-    let headers: BTreeMap<String, String> =
-        serde_json::from_str(&row.headers).map_err(|error| error.to_string())?;
-    let mut request = http.post(&row.url).header("content-type", "application/json");
-    for (name, value) in headers {
+async fn post(http: &reqwest::Client, row: Row) -> Ended {
+    let webhook = &row.webhook;
+    let mut request = http.post(&webhook.url).header("content-type", "application/json");
+    for (name, value) in &webhook.headers {
         request = request.header(name, value);
     }
-    match request.body(row.body.clone()).send().await {
-        Ok(response) => Ok(response.status()),
+    let answer = match request.body(webhook.body.clone()).send().await {
+        Ok(response) => {
+            let status = response.status();
+            // A connection is used again only when its last answer was read to the end; the status
+            // counts whatever becomes of the rest.
+            drop(response.bytes().await);
+            Ok(status)
+        }
         Err(error) => Err(error.without_url().to_string()),
-    }
+    };
+    (row, answer)
 }

@@ -7,12 +7,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::response::Response;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, TURN};
 use crate::failure::{Error, report};
 
 pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -34,6 +39,22 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, cancel: Cancell
     }
 }
 
+/// Carries a call that has begun to its end though its caller hangs up, as a server far away does;
+/// otherwise it could end between the file and the memory beside it.
+pub(crate) async fn carry_on(
+    State(tasks): State<TaskTracker>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match tasks.spawn(next.run(request)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            report(&error, "a call was not answered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
 /// Closes the connection without a byte of answer: the body fails before the head is flushed.
 pub(crate) fn dropped_connection() -> Response {
     let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
@@ -45,14 +66,23 @@ pub(crate) trait Turn: Send + Sync + 'static {
     fn turn(&self) -> impl Future<Output = Result<Option<i64>, Error>> + Send;
 }
 
+/// The first at once, then never two within [`TURN`]: under load much is due in one.
+pub(crate) fn turns() -> Interval {
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    turns
+}
+
 pub(crate) async fn run_turns(
-    turns: impl Turn,
+    doing: impl Turn,
     clock: Clock,
     wake: Arc<Notify>,
     cancel: CancellationToken,
 ) {
+    let mut turn = turns();
     loop {
-        let pause = match turns.turn().await {
+        turn.tick().await;
+        let pause = match doing.turn().await {
             Ok(next) => next.map_or(Duration::from_secs(3_600), |next| clock.until(next)),
             Err(error) => {
                 report(&error, "a turn was missed");

@@ -25,23 +25,31 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use sqlx::SqlitePool;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::agenda::Agenda;
 use crate::clock::Clock;
 use crate::failure::Error;
 use crate::fault::Faults;
 use crate::outbox::Outbox;
-use crate::{server, store};
+use crate::server;
+use crate::store::Store;
+use message::Message;
+use templates::Templates;
 
 /// What every handler of the channel needs.
 #[derive(Debug)]
 pub(crate) struct App {
     pool: SqlitePool,
+    store: Arc<Store>,
     clock: Clock,
     faults: Faults,
-    outbox: Outbox,
+    templates: Templates,
+    outbox: Arc<Outbox>,
+    /// The messages with a status to come. Whoever writes a message holds it meanwhile.
+    accepted: Mutex<Agenda<Message>>,
     receipts_wake: Arc<Notify>,
 }
 
@@ -53,18 +61,30 @@ pub(crate) async fn open(
     clock: Clock,
     http: reqwest::Client,
 ) -> Result<Whatsapp, Error> {
-    let pool = store::open(path, message::TABLES).await?;
-    templates::preload(&pool).await?;
+    let store = Arc::new(Store::open(path, message::TABLES).await?);
+    let pool = store.pool.clone();
+    let templates = Templates::open(&store).await?;
     let faults = Faults::open(pool.clone(), gate::FAULTS, gate::CALLS).await?;
-    let outbox = Outbox { pool: pool.clone(), clock, http, wake: Arc::new(Notify::new()) };
+    let outbox = Arc::new(Outbox::open(Arc::clone(&store), clock, http).await?);
+    let accepted = Mutex::new(message::to_come(&store).await?);
     let receipts_wake = Arc::new(Notify::new());
-    Ok(Whatsapp(Arc::new(App { pool, clock, faults, outbox, receipts_wake })))
+    Ok(Whatsapp(Arc::new(App {
+        pool,
+        store,
+        clock,
+        faults,
+        templates,
+        outbox,
+        accepted,
+        receipts_wake,
+    })))
 }
 
 impl Whatsapp {
     pub(crate) fn run(&self, tasks: &TaskTracker, cancel: &CancellationToken) {
         let app = &self.0;
-        tasks.spawn(app.outbox.clone().run(cancel.clone()));
+        tasks.spawn(Arc::clone(&app.outbox).run(cancel.clone()));
+        tasks.spawn(Arc::clone(&app.store).keep_counters(cancel.clone()));
         tasks.spawn(server::run_turns(
             receipts::Receipts(Arc::clone(app)),
             app.clock,
@@ -73,7 +93,7 @@ impl Whatsapp {
         ));
     }
 
-    pub(crate) fn router(&self) -> Router {
+    pub(crate) fn router(&self, tasks: &TaskTracker) -> Router {
         Router::new()
             .route("/{version}/{phone_number_id}/messages", post(send::send))
             .route("/{version}/{phone_number_id}", get(send::phone_number))
@@ -82,6 +102,7 @@ impl Whatsapp {
             .fallback(refusal::unknown_path)
             .method_not_allowed_fallback(refusal::unknown_path)
             .layer(from_fn_with_state(Arc::clone(&self.0), gate::gate))
+            .layer(from_fn_with_state(tasks.clone(), server::carry_on))
             .with_state(Arc::clone(&self.0))
     }
 }

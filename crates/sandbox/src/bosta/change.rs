@@ -14,6 +14,9 @@ use super::App;
 use super::delivery::{self, Delivery, Key};
 use super::refusal::{Refusal, done};
 use super::request::{self, Rules, phone_number};
+use crate::agenda::Agenda;
+use crate::failure::Error;
+use crate::store::Batch;
 
 const CHANGEABLE: &[i64] = &[10, 11, 20, 21, 22, 24, 30, 41, 47];
 /// Nothing was picked up yet.
@@ -45,9 +48,9 @@ async fn change(
     rules: Rules,
 ) -> Result<Response, Refusal> {
     request::check_cod(body.get("cod"))?;
-    let mut transaction = app.pool.begin().await?;
+    let mut lives = app.lives.lock().await;
     let mut found =
-        delivery::alive(&mut *transaction, key).await?.ok_or_else(Refusal::delivery_not_found)?;
+        delivery::alive(&app.pool, key).await?.ok_or_else(Refusal::delivery_not_found)?;
     if !CHANGEABLE.contains(&found.record.state) {
         let message = "Delivery can not be updated in its current state";
         return Err(Refusal::plain(StatusCode::BAD_REQUEST, message));
@@ -64,9 +67,9 @@ async fn change(
     if let Some(given) = body.get("receiver").and_then(Value::as_object) {
         change_receiver(&mut found, given, rules)?;
     }
-    delivery::save(&mut transaction, &found).await?;
-    transaction.commit().await?;
-    Ok(done(StatusCode::OK, "Done successfully.", json!({"_id": found.id})))
+    let id = found.id.clone();
+    save(app, &mut lives, found).await?;
+    Ok(done(StatusCode::OK, "Done successfully.", json!({"_id": id})))
 }
 
 /// v2 takes new phones only; the old calls take names too.
@@ -101,21 +104,21 @@ pub(super) async fn terminate(
     State(app): State<Arc<App>>,
     Path(tracking): Path<String>,
 ) -> Result<Response, Refusal> {
-    let ended = end(&app, Key::Tracking(&tracking)).await?;
-    Ok(done(StatusCode::OK, "Done successfully.", json!({"_id": ended.id})))
+    let id = end(&app, Key::Tracking(&tracking)).await?;
+    Ok(done(StatusCode::OK, "Done successfully.", json!({"_id": id})))
 }
 
 pub(super) async fn cancel_old(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    let ended = end(&app, Key::Id(&id)).await?;
-    Ok(done(StatusCode::OK, "Delivery canceled successfully!", json!({"_id": ended.id})))
+    let id = end(&app, Key::Id(&id)).await?;
+    Ok(done(StatusCode::OK, "Delivery canceled successfully!", json!({"_id": id})))
 }
 
-async fn end(app: &App, key: Key<'_>) -> Result<Delivery, Refusal> {
-    let mut transaction = app.pool.begin().await?;
-    let Some(mut found) = delivery::alive(&mut *transaction, key).await? else {
+async fn end(app: &App, key: Key<'_>) -> Result<String, Refusal> {
+    let mut lives = app.lives.lock().await;
+    let Some(mut found) = delivery::alive(&app.pool, key).await? else {
         return Err(Refusal::delivery_not_found().with_status(StatusCode::NOT_FOUND));
     };
     if !TERMINABLE.contains(&found.record.state) {
@@ -125,7 +128,15 @@ async fn end(app: &App, key: Key<'_>) -> Result<Delivery, Refusal> {
     found.alive = false;
     found.next_ms = None;
     found.record.plan.clear();
-    delivery::save(&mut transaction, &found).await?;
-    transaction.commit().await?;
-    Ok(found)
+    let id = found.id.clone();
+    save(app, &mut lives, found).await?;
+    Ok(id)
+}
+
+async fn save(app: &App, lives: &mut Agenda<Delivery>, changed: Delivery) -> Result<(), Error> {
+    let mut batch = Batch::default();
+    delivery::save(&mut batch, std::slice::from_ref(&changed))?;
+    app.store.write(batch).await?;
+    lives.set(changed.seq, changed.next_ms, changed);
+    Ok(())
 }

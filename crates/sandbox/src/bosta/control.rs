@@ -18,7 +18,8 @@ use super::delivery::{self, Delivery, Key, Step};
 use super::life::{self, ACCOUNT_WEBHOOK, AccountWebhook};
 use super::refusal::Refusal;
 use crate::clock::rfc3339;
-use crate::{outbox, store};
+use crate::outbox;
+use crate::store::Batch;
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
@@ -88,9 +89,9 @@ async fn enter_state(
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
     let Entered { state, returning, exception, then_go_on } = parsed(&body)?;
-    let account: Option<AccountWebhook> = store::setting(&app.pool, ACCOUNT_WEBHOOK).await?;
-    let mut transaction = app.pool.begin().await?;
-    let mut found = delivery::alive(&mut *transaction, Key::Tracking(&tracking))
+    let account: Option<AccountWebhook> = app.store.setting(ACCOUNT_WEBHOOK)?;
+    let mut lives = app.lives.lock().await;
+    let mut found = delivery::alive(&app.pool, Key::Tracking(&tracking))
         .await?
         .ok_or_else(Refusal::delivery_not_found)?;
     if !then_go_on {
@@ -98,24 +99,23 @@ async fn enter_state(
         found.next_ms = None;
     }
     let step = Step { after: 0, state, returning, exception };
-    life::take_step(&app, &mut transaction, &mut found, &step, account.as_ref()).await?;
-    delivery::save(&mut transaction, &found).await?;
-    transaction.commit().await?;
-    app.outbox.wake.notify_one();
-    Ok(Json(ledger_row(&found)))
+    let mut batch = Batch::default();
+    let webhooks = life::take_step(&app, &mut batch, &mut found, &step, account.as_ref())?;
+    delivery::save(&mut batch, std::slice::from_ref(&found))?;
+    app.outbox.write(batch, webhooks).await?;
+    let row = ledger_row(&found);
+    lives.set(found.seq, found.next_ms, found);
+    Ok(Json(row))
 }
 
 async fn calls(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    let calls: serde_json::Map<_, _> = store::calls(&app.pool)
-        .await?
-        .into_iter()
-        .map(|(route, times)| (route, times.into()))
-        .collect();
+    let calls: serde_json::Map<_, _> =
+        app.store.calls().await?.into_iter().map(|(route, times)| (route, times.into())).collect();
     Ok(Json(json!({"calls": calls})))
 }
 
 async fn webhook(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    let account: Option<AccountWebhook> = store::setting(&app.pool, ACCOUNT_WEBHOOK).await?;
+    let account: Option<AccountWebhook> = app.store.setting(ACCOUNT_WEBHOOK)?;
     let shown = account.map(|account| json!({"url": account.url, "header": account.header}));
     Ok(Json(json!({"webhook": shown})))
 }
@@ -125,7 +125,7 @@ async fn set_webhook(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Va
     if reqwest::Url::parse(&account.url).is_err() {
         return Err(Refusal::plain(StatusCode::BAD_REQUEST, "url is not an address"));
     }
-    store::set_setting(&app.pool, ACCOUNT_WEBHOOK, &account).await?;
+    app.store.set_setting(ACCOUNT_WEBHOOK, &account).await?;
     Ok(Json(json!({"webhook": {"url": account.url, "header": account.header}})))
 }
 

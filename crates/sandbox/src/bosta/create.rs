@@ -1,5 +1,6 @@
 //! Making deliveries: one or many, by the new contract or the old.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -8,13 +9,15 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sqlx::{Sqlite, Transaction};
 
 use super::delivery::{self, Delivery, Key, Past, Record};
 use super::refusal::{Refusal, done};
 use super::request::{self, CASH_COLLECTION, Rules, Wanted};
 use super::{App, life};
+use crate::agenda::Agenda;
+use crate::failure::Error;
 use crate::random;
+use crate::store::Batch;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Contract {
@@ -50,55 +53,66 @@ pub(super) async fn bulk(
 ) -> Result<Response, Refusal> {
     let bodies: Vec<Map<String, Value>> = serde_json::from_slice(&body)
         .map_err(|_| Refusal::invalid("the body must be an array of deliveries"))?;
-    let mut ids = Vec::with_capacity(bodies.len());
-    let mut transaction = app.pool.begin().await?;
+    let mut lives = app.lives.lock().await;
+    let mut batch = Batch::default();
+    let mut made = Vec::with_capacity(bodies.len());
+    let mut references = HashSet::new();
     for body in &bodies {
         let wanted = request::parse(body, contract.rules())?;
-        ids.push(insert(&app, &mut transaction, wanted).await?.id);
+        if let Some(reference) = request::text(&wanted.fields, "uniqueBusinessReference") {
+            let stored = delivery::alive(&app.pool, Key::Unique(reference)).await?.is_some();
+            if stored || !references.insert(reference.to_owned()) {
+                return Err(duplicate());
+            }
+        }
+        made.push(delivery_of(&app, lives.next_seq(), &mut batch, wanted)?);
     }
-    transaction.commit().await?;
-    app.life_wake.notify_one();
+    let ids: Vec<_> = made.iter().map(|made| made.id.clone()).collect();
+    write(&app, &mut lives, batch, made).await?;
     Ok(done(StatusCode::OK, "Done successfully.", json!(ids)))
 }
 
 async fn one(app: &App, body: &Map<String, Value>, rules: Rules) -> Result<Delivery, Refusal> {
     let wanted = request::parse(body, rules)?;
-    let mut transaction = app.pool.begin().await?;
-    let reference = request::text(&wanted.fields, "uniqueBusinessReference");
-    if let Some(reference) = reference
-        && let Some(mut first) = delivery::alive(&mut *transaction, Key::Unique(reference)).await?
+    let mut lives = app.lives.lock().await;
+    // Counted, so that a test can see how often one parcel was asked for.
+    if let Some(reference) = request::text(&wanted.fields, "uniqueBusinessReference")
+        && delivery::count_repeat(&app.pool, reference).await?
     {
-        // Counted, so that a test can see how often one parcel was asked for.
-        first.create_calls += 1;
-        delivery::save(&mut transaction, &first).await?;
-        transaction.commit().await?;
         return Err(duplicate());
     }
-    let made = insert(app, &mut transaction, wanted).await?;
-    transaction.commit().await?;
-    app.life_wake.notify_one();
+    let mut batch = Batch::default();
+    let made = delivery_of(app, lives.next_seq(), &mut batch, wanted)?;
+    write(app, &mut lives, batch, vec![made.clone()]).await?;
     Ok(made)
 }
 
-async fn insert(
+async fn write(
     app: &App,
-    transaction: &mut Transaction<'_, Sqlite>,
-    wanted: Wanted,
-) -> Result<Delivery, Refusal> {
-    if let Some(reference) = request::text(&wanted.fields, "uniqueBusinessReference")
-        && delivery::alive(&mut **transaction, Key::Unique(reference)).await?.is_some()
-    {
-        return Err(duplicate());
+    lives: &mut Agenda<Delivery>,
+    mut batch: Batch,
+    made: Vec<Delivery>,
+) -> Result<(), Error> {
+    delivery::insert(&mut batch, &made)?;
+    app.store.write(batch).await?;
+    for made in made {
+        lives.set(made.seq, made.next_ms, made);
     }
+    app.life_wake.notify_one();
+    Ok(())
+}
+
+/// What is to be made. A fault that meets it is taken with the batch.
+fn delivery_of(app: &App, seq: i64, batch: &mut Batch, wanted: Wanted) -> Result<Delivery, Error> {
     let text = |name| request::text(&wanted.fields, name);
     let references = [text("uniqueBusinessReference"), text("businessReference")];
-    let fault = app.faults.take_named(transaction, life::LIFE_FAULTS, &references).await?;
+    let fault = app.faults.take_named(batch, life::LIFE_FAULTS, &references);
     let fault = fault.as_ref().map(|armed| armed.fault.as_str());
     let plan = life::plan(wanted.kind, fault, wanted.out_of_coverage);
     let now = app.clock.now();
     let state = if wanted.kind == CASH_COLLECTION { 11 } else { 10 };
-    let made = Delivery {
-        seq: 0,
+    Ok(Delivery {
+        seq,
         id: random::id(21)?,
         tracking: random::ten_digits()?,
         alive: true,
@@ -116,9 +130,7 @@ async fn insert(
             history: vec![Past { state, at_ms: now }],
             plan,
         },
-    };
-    delivery::insert(transaction, &made).await?;
-    Ok(made)
+    })
 }
 
 fn duplicate() -> Refusal {

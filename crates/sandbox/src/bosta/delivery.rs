@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::{Sqlite, SqliteExecutor, Transaction};
+use sqlx::{Sqlite, SqliteExecutor, SqlitePool, Transaction};
 
 use super::request::text;
+use crate::agenda::Agenda;
 use crate::failure::Error;
+use crate::store::{Batch, Store};
 
 pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS delivery (seq INTEGER PRIMARY KEY AUTOINCREMENT, \
@@ -121,20 +123,26 @@ pub(super) async fn alive(
     row.map(Delivery::try_from).transpose()
 }
 
-pub(super) async fn due(
-    executor: impl SqliteExecutor<'_>,
-    now: i64,
-    limit: i64,
-) -> Result<Vec<Delivery>, Error> {
-    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "SELECT {COLUMNS} FROM delivery WHERE next_ms IS NOT NULL AND next_ms <= $1 \
-         ORDER BY next_ms LIMIT $2"
-    )))
-    .bind(now)
-    .bind(limit)
-    .fetch_all(executor)
-    .await?;
-    rows.into_iter().map(Delivery::try_from).collect()
+/// Those with a state to come.
+pub(super) async fn to_come(store: &Store) -> Result<Agenda<Delivery>, Error> {
+    let query = format!("SELECT {COLUMNS} FROM delivery WHERE next_ms IS NOT NULL");
+    let query = sqlx::query_as(sqlx::AssertSqlSafe(query));
+    let rows: Vec<Row> = query.fetch_all(&store.pool).await?;
+    let mut lives = Agenda::new(store.last_seq("delivery").await?);
+    for row in rows {
+        let delivery = Delivery::try_from(row)?;
+        lives.set(delivery.seq, delivery.next_ms, delivery);
+    }
+    Ok(lives)
+}
+
+/// Counts one more create call for a reference; false when nothing alive has it.
+pub(super) async fn count_repeat(pool: &SqlitePool, reference: &str) -> Result<bool, Error> {
+    let counted = sqlx::query(
+        "UPDATE delivery SET create_calls = create_calls + 1 \
+         WHERE alive = 1 AND unique_reference = $1",
+    );
+    Ok(counted.bind(reference).execute(pool).await?.rows_affected() > 0)
 }
 
 /// Terminated ones too, oldest first.
@@ -199,49 +207,48 @@ pub(super) fn phone_key(phone: &str) -> String {
     digits.iter().skip(digits.len().saturating_sub(10)).collect()
 }
 
-pub(super) async fn insert(
-    transaction: &mut Transaction<'_, Sqlite>,
-    delivery: &Delivery,
-) -> Result<(), Error> {
-    let phone = delivery.field("receiver");
-    let phone = phone.get("phone").and_then(Value::as_str).unwrap_or_default();
-    sqlx::query(
-        "INSERT INTO delivery (id, tracking, unique_reference, business_reference, phone, state, \
-         alive, create_calls, next_ms, record) VALUES ($1, $2, $3, $4, $5, $6, 1, 1, $7, $8)",
-    )
-    .bind(&delivery.id)
-    .bind(&delivery.tracking)
-    .bind(delivery.text("uniqueBusinessReference"))
-    .bind(delivery.text("businessReference"))
-    .bind(phone_key(phone))
-    .bind(delivery.record.state)
-    .bind(delivery.next_ms)
-    .bind(serde_json::to_string(&delivery.record)?)
-    .execute(&mut **transaction)
-    .await?;
+fn phone(delivery: &Delivery) -> String {
+    let receiver = delivery.record.fields.get("receiver");
+    let phone = receiver.and_then(|receiver| receiver.get("phone")).and_then(Value::as_str);
+    phone_key(phone.unwrap_or_default())
+}
+
+fn records(deliveries: &[Delivery]) -> Result<Vec<String>, Error> {
+    let records = deliveries.iter().map(|delivery| serde_json::to_string(&delivery.record));
+    Ok(records.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn insert(batch: &mut Batch, made: &[Delivery]) -> Result<(), Error> {
+    batch.rows(
+        "INSERT INTO delivery (seq, id, tracking, unique_reference, business_reference, phone, \
+         state, alive, create_calls, next_ms, record) ",
+        made.iter().zip(records(made)?),
+        |mut row, (delivery, record)| {
+            row.push_bind(delivery.seq).push_bind(&delivery.id).push_bind(&delivery.tracking);
+            row.push_bind(delivery.text("uniqueBusinessReference"));
+            row.push_bind(delivery.text("businessReference")).push_bind(phone(delivery));
+            row.push_bind(delivery.record.state).push_bind(i64::from(delivery.alive));
+            row.push_bind(delivery.create_calls).push_bind(delivery.next_ms).push_bind(record);
+        },
+        "",
+    );
     Ok(())
 }
 
-/// Writes back what was read in the same transaction.
-pub(super) async fn save(
-    transaction: &mut Transaction<'_, Sqlite>,
-    delivery: &Delivery,
-) -> Result<(), Error> {
-    let receiver = delivery.field("receiver");
-    let phone = receiver.get("phone").and_then(Value::as_str).unwrap_or_default();
-    sqlx::query(
-        "UPDATE delivery SET business_reference = $2, phone = $3, state = $4, alive = $5, \
-         create_calls = $6, next_ms = $7, record = $8 WHERE seq = $1",
-    )
-    .bind(delivery.seq)
-    .bind(delivery.text("businessReference"))
-    .bind(phone_key(phone))
-    .bind(delivery.record.state)
-    .bind(i64::from(delivery.alive))
-    .bind(delivery.create_calls)
-    .bind(delivery.next_ms)
-    .bind(serde_json::to_string(&delivery.record)?)
-    .execute(&mut **transaction)
-    .await?;
+/// Writes back what was changed, but not how often it was asked for, which is counted in the file.
+pub(super) fn save(batch: &mut Batch, changed: &[Delivery]) -> Result<(), Error> {
+    batch.rows(
+        "UPDATE delivery SET business_reference = fresh.column2, phone = fresh.column3, \
+         state = fresh.column4, alive = fresh.column5, next_ms = fresh.column6, \
+         record = fresh.column7 FROM (",
+        changed.iter().zip(records(changed)?),
+        |mut row, (delivery, record)| {
+            row.push_bind(delivery.seq).push_bind(delivery.text("businessReference"));
+            row.push_bind(phone(delivery)).push_bind(delivery.record.state);
+            row.push_bind(i64::from(delivery.alive)).push_bind(delivery.next_ms);
+            row.push_bind(record);
+        },
+        ") AS fresh WHERE delivery.seq = fresh.column1",
+    );
     Ok(())
 }

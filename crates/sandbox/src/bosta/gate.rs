@@ -14,7 +14,7 @@ use super::App;
 use super::refusal::Refusal;
 use crate::clock::millis;
 use crate::fault::{Armed, Known};
-use crate::{server, store};
+use crate::server;
 
 pub(super) const FAULTS: &[Known] = &[
     Known { name: "lost_answer", on_call: true, about: "does the work, then drops the connection" },
@@ -54,7 +54,7 @@ pub(super) async fn gate(
     if route.starts_with("/_control") {
         return Ok(next.run(request).await);
     }
-    store::count_call(&app.pool, &format!("{} {route}", request.method())).await?;
+    app.store.count_call(format!("{} {route}", request.method()));
     if !is_open(&route) {
         check_key(request.headers())?;
     }

@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{Sqlite, Transaction};
 
 use super::App;
 use super::delivery::{self, Delivery, Past, Step};
 use super::request::{CASH_COLLECTION, EXCHANGE, RETURN_PICKUP, SIGN_AND_RETURN};
 use crate::clock::day_month_year;
 use crate::failure::Error;
-use crate::outbox::{self, Webhook};
+use crate::outbox::Webhook;
 use crate::server::Turn;
-use crate::store;
+use crate::store::Batch;
 
 pub(super) const DELIVERED: i64 = 45;
 pub(super) const RETURNED: i64 = 46;
@@ -32,7 +31,7 @@ const OUT_OF_COVERAGE: i64 = 12;
 const DAY_MS: i64 = 86_400_000;
 /// Milliseconds at speed 1: longer than any wait between two steps, so that the next one overtakes.
 const HELD_BACK: u64 = 15_000;
-const TURNS_AT_ONCE: i64 = 64;
+const AT_ONCE: usize = 64;
 
 /// Where every update goes when a delivery brings no address of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -117,35 +116,35 @@ pub(super) struct Lives(pub(super) Arc<App>);
 impl Turn for Lives {
     async fn turn(&self) -> Result<Option<i64>, Error> {
         let app = &self.0;
-        let account: Option<AccountWebhook> = store::setting(&app.pool, ACCOUNT_WEBHOOK).await?;
-        let mut transaction = app.pool.begin().await?;
-        let due = delivery::due(&mut *transaction, app.clock.now(), TURNS_AT_ONCE).await?;
-        for mut delivery in due {
+        let account: Option<AccountWebhook> = app.store.setting(ACCOUNT_WEBHOOK)?;
+        let mut lives = app.lives.lock().await;
+        let mut moved = lives.due(app.clock.now(), AT_ONCE);
+        let mut batch = Batch::default();
+        let mut webhooks = Vec::new();
+        for delivery in &mut moved {
             if let Some(step) = delivery.record.plan.pop_front() {
-                take_step(app, &mut transaction, &mut delivery, &step, account.as_ref()).await?;
+                webhooks.extend(take_step(app, &mut batch, delivery, &step, account.as_ref())?);
             }
             let next = delivery.record.plan.front();
             delivery.next_ms = next.map(|step| app.clock.after(step.after));
-            delivery::save(&mut transaction, &delivery).await?;
         }
-        let next =
-            sqlx::query_scalar("SELECT MIN(next_ms) FROM delivery WHERE next_ms IS NOT NULL")
-                .fetch_one(&mut *transaction)
-                .await?;
-        transaction.commit().await?;
-        app.outbox.wake.notify_one();
-        Ok(next)
+        delivery::save(&mut batch, &moved)?;
+        app.outbox.write(batch, webhooks).await?;
+        for delivery in moved {
+            lives.set(delivery.seq, delivery.next_ms, delivery);
+        }
+        Ok(lives.next_after(i64::MIN))
     }
 }
 
-/// Enters a state and stores the webhook that tells it, in one transaction.
-pub(super) async fn take_step(
+/// Enters a state and gives the webhooks that tell it, to be written with it in one batch.
+pub(super) fn take_step(
     app: &App,
-    transaction: &mut Transaction<'_, Sqlite>,
+    batch: &mut Batch,
     delivery: &mut Delivery,
     step: &Step,
     account: Option<&AccountWebhook>,
-) -> Result<(), Error> {
+) -> Result<Vec<Webhook>, Error> {
     let record = &mut delivery.record;
     record.state = step.state;
     record.returning |= step.returning;
@@ -157,16 +156,16 @@ pub(super) async fn take_step(
     record.stamp_ms = app.clock.now().max(record.stamp_ms + 1);
     record.history.push(Past { state: step.state, at_ms: record.stamp_ms });
 
-    let Some((url, headers)) = receiver(delivery, account) else { return Ok(()) };
+    let Some((url, headers)) = receiver(delivery, account) else { return Ok(Vec::new()) };
     let references = [
         delivery.text("uniqueBusinessReference"),
         delivery.text("businessReference"),
         Some(delivery.tracking.as_str()),
     ];
-    let fault = app.faults.take_named(transaction, WEBHOOK_FAULTS, &references).await?;
+    let fault = app.faults.take_named(batch, WEBHOOK_FAULTS, &references);
     let fault = fault.as_ref().map(|armed| armed.fault.as_str());
     let due_ms = match fault {
-        Some("reorder_webhooks") => app.clock.after(HELD_BACK),
+        Some("reorder_webhooks") => app.clock.held_back(HELD_BACK),
         _ => app.clock.now(),
     };
     let webhook = Webhook {
@@ -176,11 +175,8 @@ pub(super) async fn take_step(
         body: serde_json::to_string(&webhook_body(delivery))?,
         due_ms,
     };
-    outbox::put(transaction, &webhook).await?;
-    if fault == Some("duplicate_webhook") {
-        outbox::put(transaction, &webhook).await?;
-    }
-    Ok(())
+    let times = if fault == Some("duplicate_webhook") { 2 } else { 1 };
+    Ok(vec![webhook; times])
 }
 
 /// The delivery's own address goes before the account's.

@@ -18,9 +18,10 @@ use super::handshake::{Subscription, subscribe, subscription};
 use super::message::{self, Message};
 use super::receipts;
 use super::refusal::Refusal;
-use super::templates::{self, Template};
+use super::templates::Template;
 use crate::clock::rfc3339;
-use crate::{outbox, random, store};
+use crate::store::Batch;
+use crate::{outbox, random};
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
@@ -84,8 +85,8 @@ fn ledger_row(accepted: &Message) -> Value {
     })
 }
 
-async fn list_templates(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(json!({"templates": templates::all(&app.pool).await?})))
+async fn list_templates(State(app): State<Arc<App>>) -> Json<Value> {
+    Json(json!({"templates": app.templates.all()}))
 }
 
 async fn put_template(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Refusal> {
@@ -99,8 +100,8 @@ async fn put_template(State(app): State<Arc<App>>, body: Bytes) -> Result<Respon
     if !["APPROVED", "PAUSED", "DISABLED"].contains(&wanted.status.as_str()) {
         return Ok(problem("status must be APPROVED, PAUSED or DISABLED"));
     }
-    templates::put(&app.pool, &wanted).await?;
-    Ok(Json(json!({"templates": templates::all(&app.pool).await?})).into_response())
+    app.templates.put(&app.store, wanted).await?;
+    Ok(Json(json!({"templates": app.templates.all()})).into_response())
 }
 
 async fn set_webhook(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Refusal> {
@@ -144,23 +145,18 @@ async fn inbound(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, R
         "messages": [{"from": from, "id": id, "type": "text", "text": {"body": wrote.text},
                       "timestamp": (app.clock.now() / 1_000).to_string()}],
     });
-    let mut transaction = app.pool.begin().await?;
-    let Some(subscribed) = subscription(&mut transaction, &wrote.phone_number_id).await? else {
+    let Some(subscribed) = subscription(&app.store, &wrote.phone_number_id)? else {
         return Ok(problem("no webhook is subscribed"));
     };
     let body = receipts::envelope(&wrote.phone_number_id, value);
-    outbox::put(&mut transaction, &receipts::webhook(&subscribed, &id, &body)).await?;
-    transaction.commit().await?;
-    app.outbox.wake.notify_one();
+    let webhook = receipts::webhook(&subscribed, &id, &body);
+    app.outbox.write(Batch::default(), vec![webhook]).await?;
     Ok(Json(json!({"success": true, "id": id})).into_response())
 }
 
 async fn calls(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    let calls: serde_json::Map<_, _> = store::calls(&app.pool)
-        .await?
-        .into_iter()
-        .map(|(route, times)| (route, times.into()))
-        .collect();
+    let calls: serde_json::Map<_, _> =
+        app.store.calls().await?.into_iter().map(|(route, times)| (route, times.into())).collect();
     Ok(Json(json!({"calls": calls})))
 }
 

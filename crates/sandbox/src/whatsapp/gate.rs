@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::App;
 use super::refusal::Refusal;
 use crate::fault::{Armed, Known};
-use crate::{random, server, store};
+use crate::{random, server};
 
 pub(super) const FAULTS: &[Known] = &[
     Known { name: "lost_answer", on_call: true, about: "accepts, then drops the connection" },
@@ -42,7 +42,7 @@ pub(super) async fn gate(
     if route.starts_with("/_control") {
         return Ok(next.run(request).await);
     }
-    store::count_call(&app.pool, &format!("{} {route}", request.method())).await?;
+    app.store.count_call(format!("{} {route}", request.method()));
     check_token(request.headers())?;
     let sends = request.method() == Method::POST && route.ends_with("/messages");
     let armed = app.faults.take_for_call(if sends { "send" } else { "other" }).await?;

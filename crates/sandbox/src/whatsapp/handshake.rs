@@ -1,11 +1,11 @@
 //! Subscribing a webhook: nothing is kept before the receiver has echoed the challenge.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Sqlite, Transaction};
 
 use super::App;
 use crate::failure::Error;
-use crate::{random, store};
+use crate::random;
+use crate::store::Store;
 
 /// Where one number's webhooks go, or all numbers' that have none of their own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,19 +21,14 @@ fn setting_name(phone_number_id: Option<&str>) -> String {
     format!("webhook/{}", phone_number_id.unwrap_or("*"))
 }
 
-pub(super) async fn subscription(
-    transaction: &mut Transaction<'_, Sqlite>,
+pub(super) fn subscription(
+    store: &Store,
     phone_number_id: &str,
 ) -> Result<Option<Subscription>, Error> {
-    // "webhook/*" sorts before every number, so the number's own comes first.
-    let found: Option<String> = sqlx::query_scalar(
-        "SELECT value FROM setting WHERE name IN ($1, $2) ORDER BY name DESC LIMIT 1",
-    )
-    .bind(setting_name(Some(phone_number_id)))
-    .bind(setting_name(None))
-    .fetch_optional(&mut **transaction)
-    .await?;
-    Ok(found.map(|value| serde_json::from_str(&value)).transpose()?)
+    match store.setting(&setting_name(Some(phone_number_id)))? {
+        Some(own) => Ok(Some(own)),
+        None => store.setting(&setting_name(None)),
+    }
 }
 
 /// Asks the receiver with its verify token; keeps the subscription only when it echoes.
@@ -63,6 +58,6 @@ pub(super) async fn subscribe(
         return Ok(Err(format!("the callback answered {status} and did not echo the challenge")));
     }
     let name = setting_name(wanted.phone_number_id.as_deref());
-    store::set_setting(&app.pool, &name, wanted).await?;
+    app.store.set_setting(&name, wanted).await?;
     Ok(Ok(()))
 }

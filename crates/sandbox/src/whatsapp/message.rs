@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Sqlite, SqliteExecutor, Transaction};
+use sqlx::SqliteExecutor;
 
+use crate::agenda::Agenda;
 use crate::failure::Error;
+use crate::store::{Batch, Store};
 
 pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS message (seq INTEGER PRIMARY KEY AUTOINCREMENT, \
@@ -15,14 +17,15 @@ pub(super) const TABLES: &[&str] = &[
      body_variables INTEGER NOT NULL, status TEXT NOT NULL, PRIMARY KEY (name, language))",
 ];
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Message {
+    pub(super) seq: i64,
     pub(super) wamid: String,
     pub(super) next_ms: Option<i64>,
     pub(super) record: Record,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) phone_number_id: String,
     /// As the caller wrote it.
@@ -64,62 +67,58 @@ pub(super) enum Status {
     Failed,
 }
 
-type Row = (String, Option<i64>, String);
+type Row = (i64, String, Option<i64>, String);
 
 impl TryFrom<Row> for Message {
     type Error = Error;
 
-    fn try_from((wamid, next_ms, record): Row) -> Result<Self, Error> {
-        Ok(Self { wamid, next_ms, record: serde_json::from_str(&record)? })
+    fn try_from((seq, wamid, next_ms, record): Row) -> Result<Self, Error> {
+        Ok(Self { seq, wamid, next_ms, record: serde_json::from_str(&record)? })
     }
 }
 
-pub(super) async fn insert(
-    transaction: &mut Transaction<'_, Sqlite>,
-    message: &Message,
-) -> Result<(), Error> {
-    sqlx::query("INSERT INTO message (wamid, next_ms, record) VALUES ($1, $2, $3)")
-        .bind(&message.wamid)
-        .bind(message.next_ms)
-        .bind(serde_json::to_string(&message.record)?)
-        .execute(&mut **transaction)
-        .await?;
+/// Those with a status to come.
+pub(super) async fn to_come(store: &Store) -> Result<Agenda<Message>, Error> {
+    let query = "SELECT seq, wamid, next_ms, record FROM message WHERE next_ms IS NOT NULL";
+    let rows: Vec<Row> = sqlx::query_as(query).fetch_all(&store.pool).await?;
+    let mut accepted = Agenda::new(store.last_seq("message").await?);
+    for row in rows {
+        let message = Message::try_from(row)?;
+        accepted.set(message.seq, message.next_ms, message);
+    }
+    Ok(accepted)
+}
+
+pub(super) fn insert(batch: &mut Batch, message: &Message) -> Result<(), Error> {
+    batch.rows(
+        "INSERT INTO message (seq, wamid, next_ms, record) ",
+        [serde_json::to_string(&message.record)?],
+        |mut row, record| {
+            row.push_bind(message.seq).push_bind(&message.wamid);
+            row.push_bind(message.next_ms).push_bind(record);
+        },
+        "",
+    );
     Ok(())
 }
 
-pub(super) async fn save(
-    transaction: &mut Transaction<'_, Sqlite>,
-    message: &Message,
-) -> Result<(), Error> {
-    sqlx::query("UPDATE message SET next_ms = $2, record = $3 WHERE wamid = $1")
-        .bind(&message.wamid)
-        .bind(message.next_ms)
-        .bind(serde_json::to_string(&message.record)?)
-        .execute(&mut **transaction)
-        .await?;
+pub(super) fn save(batch: &mut Batch, changed: &[Message]) -> Result<(), Error> {
+    let records = changed.iter().map(|message| serde_json::to_string(&message.record));
+    let records = records.collect::<Result<Vec<_>, _>>()?;
+    batch.rows(
+        "UPDATE message SET next_ms = fresh.column2, record = fresh.column3 FROM (",
+        changed.iter().zip(records),
+        |mut row, (message, record)| {
+            row.push_bind(message.seq).push_bind(message.next_ms).push_bind(record);
+        },
+        ") AS fresh WHERE message.seq = fresh.column1",
+    );
     Ok(())
-}
-
-pub(super) async fn due(
-    executor: impl SqliteExecutor<'_>,
-    now: i64,
-    limit: i64,
-) -> Result<Vec<Message>, Error> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT wamid, next_ms, record FROM message \
-         WHERE next_ms IS NOT NULL AND next_ms <= $1 ORDER BY next_ms LIMIT $2",
-    )
-    .bind(now)
-    .bind(limit)
-    .fetch_all(executor)
-    .await?;
-    rows.into_iter().map(Message::try_from).collect()
 }
 
 /// Oldest first.
 pub(super) async fn all(executor: impl SqliteExecutor<'_>) -> Result<Vec<Message>, Error> {
-    let rows: Vec<Row> = sqlx::query_as("SELECT wamid, next_ms, record FROM message ORDER BY seq")
-        .fetch_all(executor)
-        .await?;
+    let query = "SELECT seq, wamid, next_ms, record FROM message ORDER BY seq";
+    let rows: Vec<Row> = sqlx::query_as(query).fetch_all(executor).await?;
     rows.into_iter().map(Message::try_from).collect()
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sqlx::{Sqlite, Transaction};
 
 use super::handshake::{Subscription, subscription};
 use super::message::{self, Message, Planned, Receipt, Status};
 use super::{App, signature};
 use crate::failure::Error;
-use crate::outbox::{self, Webhook};
+use crate::outbox::Webhook;
 use crate::server::Turn;
+use crate::store::Batch;
 
 pub(super) const FAULTS: &[&str] =
     &["undeliverable", "reorder_receipts", "duplicate_receipts", "no_read"];
@@ -21,7 +21,7 @@ const SENT_AFTER: u64 = 1_000;
 const DELIVERED_AFTER: u64 = 1_500;
 const READ_AFTER: u64 = 4_000;
 const DUPLICATE_AFTER: u64 = 500;
-const TURNS_AT_ONCE: i64 = 64;
+const AT_ONCE: usize = 64;
 const ERROR_CODES: &str =
     "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/";
 
@@ -55,47 +55,44 @@ pub(super) struct Receipts(pub(super) Arc<App>);
 impl Turn for Receipts {
     async fn turn(&self) -> Result<Option<i64>, Error> {
         let app = &self.0;
-        let mut transaction = app.pool.begin().await?;
-        let due = message::due(&mut *transaction, app.clock.now(), TURNS_AT_ONCE).await?;
-        for mut message in due {
+        let mut accepted = app.accepted.lock().await;
+        let mut moved = accepted.due(app.clock.now(), AT_ONCE);
+        let mut webhooks = Vec::new();
+        for message in &mut moved {
             if let Some(planned) = message.record.plan.pop_front() {
-                happen(app, &mut transaction, &mut message, &planned).await?;
+                webhooks.extend(happen(app, message, &planned)?);
             }
             let next = message.record.plan.front();
             message.next_ms = next.map(|planned| app.clock.after(planned.after));
-            message::save(&mut transaction, &message).await?;
         }
-        let next = sqlx::query_scalar("SELECT MIN(next_ms) FROM message WHERE next_ms IS NOT NULL")
-            .fetch_one(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        app.outbox.wake.notify_one();
-        Ok(next)
+        let mut batch = Batch::default();
+        message::save(&mut batch, &moved)?;
+        app.outbox.write(batch, webhooks).await?;
+        for message in moved {
+            accepted.set(message.seq, message.next_ms, message);
+        }
+        Ok(accepted.next_after(i64::MIN))
     }
 }
 
-async fn happen(
-    app: &App,
-    transaction: &mut Transaction<'_, Sqlite>,
-    message: &mut Message,
-    planned: &Planned,
-) -> Result<(), Error> {
+/// Enters a status and gives the webhooks that tell it.
+fn happen(app: &App, message: &mut Message, planned: &Planned) -> Result<Vec<Webhook>, Error> {
     let receipt = Receipt { status: planned.status, at_ms: app.clock.now() };
     message.record.statuses.push(receipt.clone());
     let phone_number_id = &message.record.phone_number_id;
-    let Some(subscribed) = subscription(transaction, phone_number_id).await? else {
-        return Ok(());
+    let Some(subscribed) = subscription(&app.store, phone_number_id)? else {
+        return Ok(Vec::new());
     };
     let value = json!({"statuses": [status(message, &receipt)]});
     let body = envelope(phone_number_id, value);
-    let mut webhook = webhook(&subscribed, &message.wamid, &body);
-    webhook.due_ms = app.clock.after(planned.held_back);
-    outbox::put(transaction, &webhook).await?;
-    if message.record.duplicated {
-        webhook.due_ms = app.clock.after(planned.held_back + DUPLICATE_AFTER);
-        outbox::put(transaction, &webhook).await?;
+    let due_ms = app.clock.held_back(planned.held_back);
+    let first = Webhook { due_ms, ..webhook(&subscribed, &message.wamid, &body) };
+    if !message.record.duplicated {
+        return Ok(vec![first]);
     }
-    Ok(())
+    let due_ms = app.clock.after(planned.held_back + DUPLICATE_AFTER);
+    let second = Webhook { due_ms, ..first.clone() };
+    Ok(vec![first, second])
 }
 
 /// Signed as it is sent; due at once.

@@ -11,8 +11,9 @@ use serde_json::{Map, Value, json};
 
 use super::message::{self, Message, Record};
 use super::refusal::Refusal;
-use super::{App, receipts, templates};
+use super::{App, receipts};
 use crate::random;
+use crate::store::Batch;
 
 pub(super) async fn send(
     State(app): State<Arc<App>>,
@@ -21,7 +22,7 @@ pub(super) async fn send(
 ) -> Result<Json<Value>, Refusal> {
     let body: Map<String, Value> = serde_json::from_slice(&body)
         .map_err(|_| Refusal::invalid("the body must be a JSON object"))?;
-    let wanted = parse(&app, &body).await?;
+    let wanted = parse(&app, &body)?;
     let accepted = accept(&app, phone_number_id, wanted).await?;
     app.receipts_wake.notify_one();
     Ok(Json(json!({
@@ -40,7 +41,7 @@ struct Wanted {
     callback: Option<String>,
 }
 
-async fn parse(app: &App, body: &Map<String, Value>) -> Result<Wanted, Refusal> {
+fn parse(app: &App, body: &Map<String, Value>) -> Result<Wanted, Refusal> {
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     if text("messaging_product") != Some("whatsapp") {
         return Err(Refusal::invalid("messaging_product must be whatsapp"));
@@ -65,7 +66,7 @@ async fn parse(app: &App, body: &Map<String, Value>) -> Result<Wanted, Refusal> 
     let name = name.ok_or_else(|| Refusal::missing("template.name"))?;
     let language = template.pointer("/language/code").and_then(Value::as_str);
     let language = language.ok_or_else(|| Refusal::missing("template.language.code"))?;
-    let known = templates::approved_one(&app.pool, name, language).await?;
+    let known = app.templates.approved(name, language)?;
     let parameters = known.texts(template.get("components"))?;
     let callback = match body.get("biz_opaque_callback_data") {
         None | Some(Value::Null) => None,
@@ -101,12 +102,14 @@ fn wa_id(to: &str) -> Option<String> {
 }
 
 async fn accept(app: &App, phone_number_id: String, wanted: Wanted) -> Result<Message, Refusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut list = app.accepted.lock().await;
+    let mut batch = Batch::default();
     let references = [wanted.callback.as_deref(), Some(wanted.to.as_str())];
-    let fault = app.faults.take_named(&mut transaction, receipts::FAULTS, &references).await?;
+    let fault = app.faults.take_named(&mut batch, receipts::FAULTS, &references);
     let fault = fault.as_ref().map(|armed| armed.fault.as_str());
     let plan = receipts::plan(fault);
     let accepted = Message {
+        seq: list.next_seq(),
         wamid: wamid(&wanted.wa_id)?,
         next_ms: plan.front().map(|planned| app.clock.after(planned.after)),
         record: Record {
@@ -123,8 +126,9 @@ async fn accept(app: &App, phone_number_id: String, wanted: Wanted) -> Result<Me
             duplicated: fault == Some("duplicate_receipts"),
         },
     };
-    message::insert(&mut transaction, &accepted).await?;
-    transaction.commit().await?;
+    message::insert(&mut batch, &accepted)?;
+    app.store.write(batch).await?;
+    list.set(accepted.seq, accepted.next_ms, accepted.clone());
     Ok(accepted)
 }
 

@@ -1,17 +1,18 @@
 //! The templates the account has, and whether a message fits one of them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::SqlitePool;
 
 use super::App;
 use super::refusal::Refusal;
 use crate::failure::Error;
+use crate::store::{Batch, Store, locked};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Template {
@@ -22,99 +23,94 @@ pub(super) struct Template {
     pub(super) status: String,
 }
 
-type Row = (String, String, i64, String);
-
-impl From<Row> for Template {
-    fn from((name, language, body_variables, status): Row) -> Self {
-        Self { name, language, body_variables, status }
-    }
-}
-
 fn approved() -> String {
     "APPROVED".into()
 }
 
-/// What an account of this product would have had approved; one already there stays as it is.
-pub(super) async fn preload(pool: &SqlitePool) -> Result<(), Error> {
-    for name in ["order_shipped", "order_out_for_delivery", "order_delivered"] {
-        for language in ["ar", "en"] {
-            sqlx::query(
-                "INSERT INTO template (name, language, body_variables, status) \
-                 VALUES ($1, $2, 3, 'APPROVED') ON CONFLICT DO NOTHING",
+/// By name and language; written through to the file.
+#[derive(Debug)]
+pub(super) struct Templates(Mutex<BTreeMap<(String, String), Template>>);
+
+impl Templates {
+    /// Those stored, and what an account of this product would have had approved; one already there
+    /// stays as it is.
+    pub(super) async fn open(store: &Store) -> Result<Self, Error> {
+        let names = ["order_shipped", "order_out_for_delivery", "order_delivered"];
+        let mut batch = Batch::default();
+        batch.rows(
+            "INSERT INTO template (name, language, body_variables, status) ",
+            names.iter().flat_map(|name| [(name, "ar"), (name, "en")]),
+            |mut row, (name, language)| {
+                row.push_bind(*name).push_bind(language).push_bind(3).push_bind(approved());
+            },
+            " ON CONFLICT DO NOTHING",
+        );
+        store.write(batch).await?;
+        let query = "SELECT name, language, body_variables, status FROM template";
+        let rows: Vec<(String, String, i64, String)> =
+            sqlx::query_as(query).fetch_all(&store.pool).await?;
+        let known = rows.into_iter().map(|(name, language, body_variables, status)| {
+            let template =
+                Template { name: name.clone(), language: language.clone(), body_variables, status };
+            ((name, language), template)
+        });
+        Ok(Self(Mutex::new(known.collect())))
+    }
+
+    pub(super) async fn put(&self, store: &Store, template: Template) -> Result<(), Error> {
+        sqlx::query(
+            "INSERT INTO template (name, language, body_variables, status) \
+             VALUES ($1, $2, $3, $4) ON CONFLICT (name, language) DO UPDATE SET \
+             body_variables = excluded.body_variables, status = excluded.status",
+        )
+        .bind(&template.name)
+        .bind(&template.language)
+        .bind(template.body_variables)
+        .bind(&template.status)
+        .execute(&store.pool)
+        .await?;
+        let key = (template.name.clone(), template.language.clone());
+        locked(&self.0).insert(key, template);
+        Ok(())
+    }
+
+    /// By name, then language.
+    pub(super) fn all(&self) -> Vec<Template> {
+        locked(&self.0).values().cloned().collect()
+    }
+
+    /// The approved template a message names, or the code the real one refuses with.
+    pub(super) fn approved(&self, name: &str, language: &str) -> Result<Template, Refusal> {
+        let key = (name.to_owned(), language.to_owned());
+        let Some(found) = locked(&self.0).get(&key).cloned() else {
+            let details = format!("template name ({name}) does not exist in {language}");
+            return Err(Refusal::new(
+                132_001,
+                "Template name does not exist in the translation",
+                details,
             )
-            .bind(name)
-            .bind(language)
-            .execute(pool)
-            .await?;
+            .with_status(StatusCode::NOT_FOUND));
+        };
+        match found.status.as_str() {
+            "PAUSED" => Err(Refusal::new(132_015, "Template is paused", "low quality")),
+            "DISABLED" => Err(Refusal::new(132_016, "Template is disabled", "paused too often")),
+            _ => Ok(found),
         }
     }
-    Ok(())
-}
-
-pub(super) async fn put(pool: &SqlitePool, template: &Template) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO template (name, language, body_variables, status) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (name, language) DO UPDATE SET \
-         body_variables = excluded.body_variables, status = excluded.status",
-    )
-    .bind(&template.name)
-    .bind(&template.language)
-    .bind(template.body_variables)
-    .bind(&template.status)
-    .execute(pool)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn all(pool: &SqlitePool) -> Result<Vec<Template>, Error> {
-    let query = "SELECT name, language, body_variables, status FROM template \
-                 ORDER BY name, language";
-    let rows: Vec<Row> = sqlx::query_as(query).fetch_all(pool).await?;
-    Ok(rows.into_iter().map(Template::from).collect())
 }
 
 /// `GET /{version}/{account}/message_templates`.
-pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    let rows: Vec<_> = all(&app.pool)
-        .await?
+pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
+    let rows: Vec<_> = app
+        .templates
+        .all()
         .into_iter()
         .map(|template| {
             json!({"name": template.name, "language": template.language,
                    "status": template.status, "category": "UTILITY"})
         })
         .collect();
-    Ok(Json(json!({"data": rows})))
-}
-
-/// The approved template a message names, or the code the real one refuses with.
-pub(super) async fn approved_one(
-    pool: &SqlitePool,
-    name: &str,
-    language: &str,
-) -> Result<Template, Refusal> {
-    let found: Option<Row> = sqlx::query_as(
-        "SELECT name, language, body_variables, status FROM template \
-         WHERE name = $1 AND language = $2",
-    )
-    .bind(name)
-    .bind(language)
-    .fetch_optional(pool)
-    .await?;
-    let Some(found) = found else {
-        let details = format!("template name ({name}) does not exist in {language}");
-        return Err(Refusal::new(
-            132_001,
-            "Template name does not exist in the translation",
-            details,
-        )
-        .with_status(StatusCode::NOT_FOUND));
-    };
-    let found = Template::from(found);
-    match found.status.as_str() {
-        "PAUSED" => Err(Refusal::new(132_015, "Template is paused", "low quality")),
-        "DISABLED" => Err(Refusal::new(132_016, "Template is disabled", "paused too often")),
-        _ => Ok(found),
-    }
+    Json(json!({"data": rows}))
 }
 
 impl Template {
