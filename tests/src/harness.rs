@@ -1,6 +1,7 @@
 //! What the tests drive Nexus with, and read it by.
 
 pub mod bytes;
+pub mod collector;
 pub mod evidence;
 pub mod history;
 pub mod label;
@@ -11,8 +12,10 @@ pub mod random;
 pub mod rest;
 pub mod sandbox;
 pub mod shop;
+pub mod spans;
 pub mod wait;
 
+pub use collector::Collector;
 pub use history::{Command, History, Outcome};
 pub use life::{Life, Wish};
 pub use look::Look;

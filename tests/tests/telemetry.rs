@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nexus_tests::harness::shop::{LAMP, MUG};
-use nexus_tests::harness::{Life, Look, Nexus, Options, Wish};
+use nexus_tests::harness::spans::{Told, orphans as orphans_of, parts};
+use nexus_tests::harness::{Collector, Life, Look, Nexus, Options, Wish};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -113,5 +114,134 @@ async fn an_error_carries_the_id_of_a_trace_that_is_there() -> anyhow::Result<()
     assert_eq!(answer.header("trace-id"), trace_id);
     nexus.terminate().await?;
     assert!(!Spans::of(&nexus)?.trace(&trace_id).is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_collector_is_told_the_whole_story_of_an_order_as_one_connected_graph()
+-> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let environment = collector.environment();
+    let options = Options { environment, ..Options::at_speed(10.0) };
+    let (mut nexus, shop) = Nexus::with_shop(options, 20).await?;
+    let mut life = Life::begin(&shop, Wish::of(1, &[(MUG, 2), (LAMP, 1)])).await?;
+    life.walk().await?;
+    let timeline = life.timeline().await?;
+    let traces: BTreeSet<_> = timeline.iter().map(|entry| entry.text("trace_id")).collect();
+    collector
+        .wait_for("for the spans of all events, to the receipt", |collector| {
+            let told = collector.spans();
+            let receipt =
+                |span: &Told| span.name == "process apply_receipt" && span.story() == life.order_id;
+            traces.iter().all(|trace| told.iter().any(|span| span.trace_id == **trace))
+                && told.iter().any(receipt)
+        })
+        .await?;
+    collector
+        .wait_for("for the metrics", |collector| {
+            collector.metrics().contains("rpc.server.call.duration")
+        })
+        .await?;
+    nexus.terminate().await?;
+
+    let spans: Vec<Told> = collector.spans();
+    assert_eq!(orphans_of(&spans), Vec::<&Told>::new());
+    assert!(spans.iter().all(|span| span.service == "nexus-up"), "{spans:?}");
+    assert!(spans.iter().all(|span| span.attributes.contains_key(STORY)));
+    let repeated: Vec<_> = spans.iter().filter(|span| !span.repeated.is_empty()).collect();
+    assert!(repeated.is_empty(), "{repeated:?}");
+    // Who only looks tells nothing that happened.
+    let looks = |span: &Told| span.parent.is_empty() && span.name.starts_with("GET ");
+    let looked: BTreeSet<_> =
+        spans.iter().filter(|span| looks(span)).map(|span| span.trace_id.clone()).collect();
+    let happened: Vec<_> =
+        spans.into_iter().filter(|span| !looked.contains(&span.trace_id)).collect();
+    let parts = parts(&happened, &life.order_id);
+    assert_eq!(parts.len(), 1, "{parts:#?}");
+    let told: BTreeSet<_> = parts.into_iter().flatten().collect();
+    for name in [
+        "POST /v1/orders",
+        "POST /v1/orders/{order_id}:confirm",
+        "POST /tracking-webhook/{account_token}",
+        "POST /whatsapp-webhook/{account_token}",
+        "process apply_receipt",
+    ] {
+        assert!(told.contains(name), "{name} is not among {told:?}");
+    }
+    let kinds: BTreeSet<_> = happened.iter().map(|span| span.kind.as_str()).collect();
+    assert!(kinds.is_superset(&["server", "client", "consumer"].into()), "{kinds:?}");
+    for name in ["POST /api/v2/deliveries", "POST /{version}/{phone_number_id}/messages"] {
+        let call = happened.iter().find(|span| span.name == name);
+        let call = call.ok_or_else(|| anyhow::anyhow!("no call {name}"))?;
+        assert_eq!((call.kind.as_str(), call.story()), ("client", life.order_id.as_str()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_costs_no_call_and_its_losses_are_counted() -> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let environment = collector.environment();
+    drop(collector);
+    let options = Options { environment, ..Options::default() };
+    let (mut nexus, shop) = Nexus::with_shop(options, 20).await?;
+    let mut life = Life::begin(&shop, Wish::of(1, &[(MUG, 1)])).await?;
+    life.walk().await?;
+    let lost = "nexus_telemetry_dropped_total{nexus_reason=\"not_taken\",nexus_signal=\"traces\"}";
+    let limit = std::time::Duration::from_secs(60);
+    let url = format!("{}/metrics", nexus.endpoints.http);
+    let text = nexus_tests::harness::wait::until("for counted losses", limit, async || {
+        let text = reqwest::get(&url).await?.text().await?;
+        let number = text.lines().find_map(|line| line.strip_prefix(lost)?.trim().parse().ok());
+        Ok(number.filter(|lost: &f64| *lost > 0.0).map(|_| text))
+    })
+    .await?;
+    for name in [
+        "http_server_request_duration_seconds_count",
+        "rpc_server_call_duration_seconds_bucket",
+        "nexus_view_lag_seconds",
+        "nexus_process_lag_seconds",
+        "nexus_log_append_duration_seconds_sum",
+        "nexus_log_commits_per_sync_count",
+        "nexus_courier_calls_total",
+        "nexus_channel_sends_total",
+        "nexus_webhooks_total",
+        "process_uptime_seconds",
+        "process_memory_usage_bytes",
+    ] {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+    assert!(!text.contains(&life.order_id), "an order's id became a label");
+    nexus.terminate().await?;
+    let warnings = nexus.log_lines()?;
+    let said = warnings.iter().filter(|line| line.text("message").starts_with("telemetry is not"));
+    assert_eq!(said.count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_trace_of_a_known_caller_goes_on_and_that_of_a_stranger_does_not() -> anyhow::Result<()>
+{
+    let (mut nexus, _) = Nexus::with_shop(Options::default(), 1).await?;
+    let trace_id = "0af7651916cd43dd8448eb211c80319c";
+    let call = async |key: &str| {
+        let request = reqwest::Client::builder()
+            .build()?
+            .get(format!("{}/v1/orders/none", nexus.endpoints.http));
+        let request = request.header("authorization", format!("Bearer {key}"));
+        let request = request.header("traceparent", format!("00-{trace_id}-b7ad6b7169203331-01"));
+        let answer = request.send().await?;
+        let answered = answer.headers().get("trace-id").map(|id| id.to_str().map(str::to_owned));
+        anyhow::Ok((answer.status().as_u16(), answered.transpose()?.unwrap_or_default()))
+    };
+    assert_eq!(call(&nexus.admin_key()?).await?, (404, trace_id.to_owned()));
+    let (status, own) = call("nx_unknown").await?;
+    assert_eq!(status, 401);
+    assert_ne!(own, trace_id);
+    nexus.terminate().await?;
+    let spans = Spans::of(&nexus)?;
+    let names: BTreeSet<_> = spans.trace(trace_id).iter().map(|span| span.text("name")).collect();
+    let rpc = "nexus.order.v1.OrderService/GetOrder";
+    assert_eq!(names, BTreeSet::from(["GET /v1/orders/{order_id}", rpc]));
     Ok(())
 }

@@ -7,6 +7,7 @@ mod routes;
 mod transcode;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -14,10 +15,11 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use nexus_es::{Actor, new_id};
 use nexus_runtime::rpc::KeyCheck;
-use nexus_runtime::{Channels, status, telemetry};
+use nexus_runtime::{Channels, metrics, status, telemetry};
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 use tonic::Status;
-use tracing::{Instrument, info_span};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 
 use crate::keys::Keys;
 
@@ -46,27 +48,52 @@ pub(crate) async fn serve(State(rest): State<Rest>, request: Request) -> Respons
     let matched = routes.find(request.method(), request.uri().path());
     // The template, not the path: names of spans must stay few, and paths may hold ids.
     let route = match &matched {
-        Matched::Route { route, .. } => route.template.clone(),
-        Matched::OtherMethods(_) | Matched::Nothing => "unmatched".to_owned(),
+        Matched::Route { route, .. } => route.template.as_str(),
+        Matched::OtherMethods(_) | Matched::Nothing => "unmatched",
     };
-    let span = info_span!(
-        "http",
-        otel.name = format!("{} {route}", request.method()),
-        otel.kind = "server",
-        http.route = route,
-        nexus.story = story_of(&matched),
-    );
-    async {
+    let (began, method) = (Instant::now(), request.method().clone());
+    let actor = rest.authenticate(request.headers());
+    let span = span_of(&method, route, &story_of(&matched));
+    // A stranger's trace is none that ours could be a part of.
+    if let (Ok(_), Some(context)) = (&actor, traceparent(request.headers())) {
+        telemetry::set_parent(&span, context);
+    }
+    let answering = async {
         let trace_id = telemetry::current_trace_id();
-        let answer = rest.answer(matched, request).await;
+        let answer = rest.answer(matched, actor, request).await;
         let mut response = answer.unwrap_or_else(|problem| problem.into_response(&trace_id));
         if let Ok(value) = HeaderValue::from_str(&trace_id) {
             response.headers_mut().insert(TRACE, value);
         }
         response
+    };
+    let response = answering.instrument(span.clone()).await;
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR").record("error.type", status.as_str());
     }
-    .instrument(span)
-    .await
+    metrics::http_served(&method, route, status, began.elapsed());
+    response
+}
+
+fn span_of(method: &Method, route: &str, story: &str) -> Span {
+    let name = metrics::method_name(method);
+    info_span!(
+        "http",
+        otel.name = format!("{name} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        error.type = Empty,
+        http.request.method = name,
+        http.route = route,
+        http.response.status_code = Empty,
+        nexus.story = story,
+    )
+}
+
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    headers.get("traceparent")?.to_str().ok()
 }
 
 /// The order's id is the story of everything about one order.
@@ -77,14 +104,19 @@ fn story_of(matched: &Matched<'_>) -> String {
 }
 
 impl Rest {
-    async fn answer(&self, matched: Matched<'_>, request: Request) -> Result<Response, Problem> {
+    async fn answer(
+        &self,
+        matched: Matched<'_>,
+        actor: Result<Actor, Problem>,
+        request: Request,
+    ) -> Result<Response, Problem> {
         let (route, parameters) = match matched {
             Matched::Route { route, parameters } => (route, parameters),
             Matched::OtherMethods(allowed) => return Err(Problem::method_not_allowed(&allowed)),
             Matched::Nothing => return Err(Problem::no_route(request.uri().path())),
         };
         let (parts, body) = request.into_parts();
-        let actor = self.authenticate(&parts.headers)?;
+        let actor = actor?;
         let body = to_bytes(body, MAX_BODY).await.map_err(|_| Problem::too_large(MAX_BODY))?;
         let query = parts.uri.query().unwrap_or_default();
         let message = transcode::request(route, &parameters, query, &body)?;
@@ -128,7 +160,7 @@ fn tell_story(message: &DynamicMessage) {
         }
         _ => return,
     };
-    tracing::Span::current().record("nexus.story", story);
+    Span::current().record("nexus.story", story);
 }
 
 /// The caller's key, or a fresh one; none for reads.

@@ -5,12 +5,12 @@ mod courier;
 mod whatsapp;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
@@ -20,10 +20,11 @@ use nexus_es::log::EventLog;
 use nexus_es::seal::{SealError, Vault};
 use nexus_es::views::Views;
 use nexus_es::{Actor, ActorKind, Cause, Handler, Positions, clock, new_id};
-use nexus_runtime::telemetry;
+use nexus_runtime::{metrics, telemetry};
 use serde::de::IgnoredAny;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tracing::{info, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, info, info_span, warn};
 
 use crate::config::Config;
 use crate::domain::inbox::{Command, Inbox, Kind, Proof, Received};
@@ -57,6 +58,53 @@ pub(crate) enum No {
     ComeAgain,
 }
 
+impl No {
+    /// Its name as a label.
+    fn name(self) -> &'static str {
+        match self {
+            Self::UnknownToken => "unknown_token",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::NotAuthentic => "not_authentic",
+            Self::Forbidden => "forbidden",
+            Self::NotJson => "not_json",
+            Self::ComeAgain => "come_again",
+        }
+    }
+}
+
+/// Answers a webhook in a span of its own, and counts it. Who sends it is a stranger: the trace
+/// begins here.
+async fn served(
+    kind: &'static str,
+    route: &'static str,
+    taking: impl Future<Output = Result<Response, No>>,
+) -> Response {
+    let began = Instant::now();
+    let span = info_span!(
+        "webhook",
+        otel.kind = "server",
+        otel.name = format!("POST {route}"),
+        otel.status_code = Empty,
+        error.type = Empty,
+        http.request.method = "POST",
+        http.route = route,
+        http.response.status_code = Empty,
+        nexus.story = "",
+    );
+    let taken = taking.instrument(span.clone()).await;
+    let outcome = taken.as_ref().map_or_else(|no| no.name(), |_| "kept");
+    let response = taken.into_response();
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR").record("error.type", outcome);
+    }
+    metrics::webhook(kind, outcome);
+    metrics::http_served(&Method::POST, route, status, began.elapsed());
+    response
+}
+
 impl IntoResponse for No {
     fn into_response(self) -> Response {
         let (status, text) = match self {
@@ -79,8 +127,8 @@ impl IntoResponse for No {
 /// The doors, and nothing else.
 pub(crate) fn router(door: Arc<Door>) -> Router {
     Router::new()
-        .route("/tracking-webhook/{account_token}", post(courier::post))
-        .route("/whatsapp-webhook/{account_token}", get(whatsapp::get).post(whatsapp::post))
+        .route(courier::ROUTE, post(courier::post))
+        .route(whatsapp::ROUTE, get(whatsapp::get).post(whatsapp::post))
         .with_state(door)
 }
 

@@ -5,6 +5,7 @@ pub mod caller;
 pub mod channels;
 pub mod config;
 pub mod http;
+pub mod metrics;
 pub mod money;
 pub mod page;
 pub mod ports;

@@ -32,11 +32,13 @@ pub struct Options {
     pub keep_ports: bool,
     /// What is logged.
     pub log: String,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { speed: 20.0, keep_ports: false, log: "info".to_owned() }
+        Self { speed: 20.0, keep_ports: false, log: "info".to_owned(), environment: Vec::new() }
     }
 }
 
@@ -238,6 +240,7 @@ impl Nexus {
             .args(["--grpc", &grpc.to_string()])
             .args(["--sandbox-speed", &self.options.speed.to_string()])
             .args(["--log", &self.options.log])
+            .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(File::create(&stdout)?)
             .stderr(File::create(&stderr)?);

@@ -232,24 +232,34 @@ async fn run<A: Aggregate>(
                 debug!(attempt, "{aggregate} has moved on, deciding again");
                 tokio::time::sleep(jittered(attempt)).await;
             }
-            Err(AppendError::TooLarge { bytes }) => {
-                fail_too_large(batch, &decided, bytes);
-                return None;
-            }
-            Err(AppendError::Unknown(source)) => {
-                let source = shared(source);
-                fail_each(batch, decided.len(), || HandleError::Unknown(Arc::clone(&source)));
-                return None;
-            }
-            Err(AppendError::Unavailable(source)) => {
-                let source = shared(source);
-                fail_each(batch, decided.len(), || HandleError::Unavailable(Arc::clone(&source)));
+            Err(error) => {
+                fail_append(batch, &decided, error);
                 return None;
             }
         }
     }
     fail_each(batch, batch.len(), || HandleError::Contended);
     None
+}
+
+/// The commit was not acknowledged, and deciding again would not help.
+fn fail_append<A: Aggregate>(
+    batch: &mut Vec<Pending<A>>,
+    decided: &[Decided<A>],
+    error: AppendError,
+) {
+    match error {
+        AppendError::TooLarge { bytes } => fail_too_large(batch, decided, bytes),
+        AppendError::Unknown(source) => {
+            let source = shared(source);
+            fail_each(batch, decided.len(), || HandleError::Unknown(Arc::clone(&source)));
+        }
+        AppendError::Unavailable(source) => {
+            let source = shared(source);
+            fail_each(batch, decided.len(), || HandleError::Unavailable(Arc::clone(&source)));
+        }
+        AppendError::Conflict => fail_each(batch, decided.len(), || HandleError::Contended),
+    }
 }
 
 /// Fails the commands whose events are too large together. Whatever only asked stays in the batch

@@ -8,20 +8,20 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use nexus_es::commit::sha256;
-use tracing::{Instrument, info_span};
 
-use super::{Authentic, Door, No, read_body};
+use super::{Authentic, Door, No, read_body, served};
 use crate::domain::inbox::{Kind, Proof};
 use crate::signature::is_secret;
+
+pub(super) const ROUTE: &str = "/tracking-webhook/{account_token}";
 
 pub(super) async fn post(
     State(door): State<Arc<Door>>,
     Path(token): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, No> {
-    let span = info_span!("webhook", otel.kind = "server", otel.name = "courier webhook");
-    take(&door, &token, &headers, body).instrument(span).await
+) -> Response {
+    served("courier", ROUTE, take(&door, &token, &headers, body)).await
 }
 
 async fn take(door: &Door, token: &str, headers: &HeaderMap, body: Body) -> Result<Response, No> {

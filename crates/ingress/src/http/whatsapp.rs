@@ -15,14 +15,14 @@ use nexus_proto::ingress::v1::{Header, HeaderList};
 use nexus_proto::notification::v1::SealedChannelCredentials;
 use prost::Message;
 use serde::Deserialize;
-use tracing::{Instrument, info_span};
 
-use super::{Authentic, Door, No, month_key, read_body, vault_is_away};
+use super::{Authentic, Door, No, month_key, read_body, served, vault_is_away};
 use crate::domain::inbox::{Kind, Proof};
 use crate::signature::{is_signed, is_word};
 use crate::views::accounts::Account;
 use crate::wire::HEADERS;
 
+pub(super) const ROUTE: &str = "/whatsapp-webhook/{account_token}";
 const SIGNATURE: &str = "x-hub-signature-256";
 
 #[derive(Deserialize)]
@@ -55,9 +55,8 @@ pub(super) async fn post(
     Path(token): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, No> {
-    let span = info_span!("webhook", otel.kind = "server", otel.name = "whatsapp webhook");
-    take(&door, &token, &headers, body).instrument(span).await
+) -> Response {
+    served("whatsapp", ROUTE, take(&door, &token, &headers, body)).await
 }
 
 async fn take(door: &Door, token: &str, headers: &HeaderMap, body: Body) -> Result<Response, No> {

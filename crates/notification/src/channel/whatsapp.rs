@@ -6,6 +6,8 @@ pub(crate) mod webhook;
 use async_trait::async_trait;
 use nexus_es::commit::sha256;
 use nexus_proto::notification::v1::SealedChannelCredentials;
+use nexus_runtime::metrics;
+use nexus_runtime::telemetry::outgoing;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::debug;
@@ -80,8 +82,11 @@ impl WhatsApp {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
-    let mut response = request.send().await?;
+async fn answer(
+    request: reqwest::RequestBuilder,
+    template: &'static str,
+) -> Result<Answer, reqwest::Error> {
+    let mut response = outgoing::send(request, template).await?;
     let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     debug!(
@@ -108,7 +113,7 @@ impl Channel for WhatsApp {
         let url = format!("{}/messages", self.url(outgoing.mode, &credentials.phone_number_id));
         let request =
             self.http.post(url).bearer_auth(&credentials.access_token).json(&template(outgoing));
-        match answer(request).await {
+        let outcome = match answer(request, "/{version}/{phone_number_id}/messages").await {
             Ok(answer) => outcome(&answer),
             // Nothing was sent when there was no connection.
             Err(error) if error.is_connect() => refused(
@@ -119,7 +124,9 @@ impl Channel for WhatsApp {
             ),
             Err(error) if error.is_timeout() => Outcome::Unknown { reason: "timeout" },
             Err(_) => Outcome::Unknown { reason: "reset" },
-        }
+        };
+        metrics::channel_sent("whatsapp", name(&outcome));
+        outcome
     }
 
     async fn test_connection(&self, mode: Mode, credentials: &SealedChannelCredentials) -> Check {
@@ -127,7 +134,7 @@ impl Channel for WhatsApp {
         let fields = [("fields", "verified_name,display_phone_number")];
         let request = self.http.get(url).bearer_auth(&credentials.access_token).query(&fields);
         let fails = |problem: String, hint: &str| Check::Fails { problem, hint: hint.to_owned() };
-        match answer(request).await {
+        match answer(request, "/{version}/{phone_number_id}").await {
             Ok(answer) if answer.status == 200 => {
                 let phone = serde_json::from_slice::<PhoneNumber>(&answer.body).ok();
                 let account = phone.and_then(|p| p.verified_name.or(p.display_phone_number));
@@ -151,6 +158,21 @@ impl Channel for WhatsApp {
                 )
             }
         }
+    }
+}
+
+/// An outcome as a label.
+fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted { .. } => "accepted",
+        Outcome::Unknown { .. } => "unknown",
+        Outcome::Refused(Refused { verdict, .. }) => match verdict {
+            Verdict::Retry { .. } => "retry",
+            Verdict::SlowDown | Verdict::Pair => "slow_down",
+            Verdict::StopTemplate => "template_stopped",
+            Verdict::StopChannel => "channel_stopped",
+            Verdict::Final => "refused",
+        },
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use opentelemetry::trace::Link;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use serde_json::{Map, Value, json};
@@ -59,8 +60,15 @@ fn line(span: &SpanData) -> Value {
         "trace_id": span.span_context.trace_id().to_string(),
         "span_id": span.span_context.span_id().to_string(),
         "parent_span_id": span.parent_span_id.to_string(),
+        "span_kind": format!("{:?}", span.span_kind).to_lowercase(),
+        "links": span.links.iter().map(link).collect::<Vec<_>>(),
         "attributes": attributes,
     })
+}
+
+fn link(link: &Link) -> Value {
+    let there = &link.span_context;
+    json!({"trace_id": there.trace_id().to_string(), "span_id": there.span_id().to_string()})
 }
 
 fn timestamp(time: SystemTime) -> String {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nexus_proto::common::v1::Recipient;
+use nexus_runtime::metrics;
+use nexus_runtime::telemetry::outgoing;
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -61,10 +63,17 @@ impl Api {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await.map_err(|error| unanswered(&error))?;
-        let status = answer.status();
-        let bytes = answer.bytes().await.map_err(|error| unanswered(&error))?;
-        understand(status, &bytes)
+        let operation = operation(path);
+        let understood = match outgoing::send(request, operation).await {
+            Ok(answer) => {
+                let status = answer.status();
+                let bytes = answer.bytes().await.map_err(|error| unanswered(&error));
+                bytes.and_then(|bytes| understand(status, &bytes))
+            }
+            Err(error) => Err(unanswered(&error)),
+        };
+        metrics::courier_called("bosta", operation, outcome(&understood));
+        understood
     }
 
     /// Where the parcel goes, in Bosta's names.
@@ -119,6 +128,35 @@ impl Api {
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<(Mode, &'static str), Known>> {
         self.districts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a path asks for, without the ids in it.
+fn operation(path: &str) -> &'static str {
+    let path = path.split('?').next().unwrap_or_default();
+    let parts: Vec<_> = path.split('/').collect();
+    match parts.as_slice() {
+        ["deliveries"] => "/api/v2/deliveries",
+        ["deliveries", "search"] => "/api/v2/deliveries/search",
+        ["deliveries", "mass-awb"] => "/api/v2/deliveries/mass-awb",
+        ["deliveries", "analytics", ..] => "/api/v2/deliveries/analytics/total-deliveries",
+        ["deliveries", "business", _] => "/api/v2/deliveries/business/{trackingNumber}",
+        ["deliveries", "business", _, "terminate"] => {
+            "/api/v2/deliveries/business/{trackingNumber}/terminate"
+        }
+        ["cities", _, "districts"] => "/api/v2/cities/{cityId}/districts",
+        _ => "/api/v2/other",
+    }
+}
+
+fn outcome(understood: &Result<Value, CallError>) -> &'static str {
+    match understood {
+        Ok(_) => "done",
+        Err(CallError::Busy { .. }) => "busy",
+        Err(CallError::NotFound) => "not_found",
+        Err(CallError::ReferenceTaken) => "reference_taken",
+        Err(CallError::Refused(_)) => "refused",
+        Err(CallError::Unanswered { .. }) => "unanswered",
     }
 }
 
