@@ -66,7 +66,7 @@ pub(crate) fn day_month_year(moment: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, day_month_year};
+    use super::{Clock, TURN, day_month_year};
 
     #[test]
     fn a_fast_clock_divides_waits_and_never_rounds_them_down() {
@@ -74,6 +74,17 @@ mod tests {
         assert!(clock.wait(10_000).as_millis() >= 50);
         assert!(clock.wait(10_000).as_millis() <= 52);
         assert!(clock.wait(1).as_millis() >= 1);
+    }
+
+    #[test]
+    fn what_is_held_back_longer_comes_turns_later_at_any_speed() {
+        for speed in [1.0, 1_000.0, 1_000_000.0] {
+            let clock = Clock::new(speed).unwrap();
+            let turn = i64::try_from(TURN.as_millis()).unwrap();
+            let moments = [0, 4_000, 8_000, 12_000].map(|wait| clock.held_back(wait));
+            assert!(moments.is_sorted_by(|sooner, later| sooner + turn <= *later), "{moments:?}");
+            assert!(clock.held_back(0) <= clock.after(0), "what is not held back waits no turn");
+        }
     }
 
     #[test]

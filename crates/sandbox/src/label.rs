@@ -82,7 +82,7 @@ pub fn draw(labels: &[Label], paper: Paper) -> Result<Vec<u8>, LabelError> {
         let mut surface = page.surface();
         for (label, &(x, y)) in page_labels.iter().zip(places) {
             surface.push_transform(&Transform::from_translate(x, y));
-            let drawn = draw_one(&mut surface, &typeface, label);
+            let drawn = draw_one(&mut surface, typeface, label);
             // The surface panics when it is dropped with a transform left on it.
             surface.pop();
             drawn?;

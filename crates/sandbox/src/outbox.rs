@@ -261,3 +261,89 @@ async fn post(http: &reqwest::Client, row: Row) -> Ended {
     };
     (row, answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+    use std::path::Path;
+
+    use http::StatusCode;
+
+    use super::{Outbox, Webhook, client, list};
+    use crate::clock::Clock;
+    use crate::store::Batch;
+    use crate::store::tests::store_in;
+
+    async fn outbox_in(folder: &Path) -> Outbox {
+        let clock = Clock::new(1.0).unwrap();
+        Outbox::open(store_in(folder).await, clock, client().unwrap()).await.unwrap()
+    }
+
+    fn webhook(subject: &str, due_ms: i64) -> Webhook {
+        let headers = BTreeMap::from([("X-Key".to_owned(), "value".to_owned())]);
+        let url = "http://127.0.0.1:1/hook".to_owned();
+        Webhook { subject: subject.into(), url, headers, body: "{}".into(), due_ms }
+    }
+
+    fn subjects(taken: &[super::Row]) -> Vec<String> {
+        taken.iter().map(|row| row.webhook.subject.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_ended_together_is_marked_together_and_each_by_its_own_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox_in(folder.path()).await;
+        let webhooks = ["taken", "refused", "lost", "taken"].map(|subject| webhook(subject, 1));
+        outbox.write(Batch::default(), webhooks.into()).await.unwrap();
+
+        let mut busy = HashSet::new();
+        let now = outbox.clock.now();
+        let taken = outbox.take_due(now, 9, &mut busy);
+        assert_eq!(subjects(&taken), ["taken", "refused", "lost"], "a subject is sent one by one");
+        let answers = [Ok(StatusCode::OK), Ok(StatusCode::BAD_GATEWAY), Err("no route".into())];
+        outbox.settle(&mut busy, &mut taken.into_iter().zip(answers).collect()).await;
+        assert!(busy.is_empty());
+
+        let told = list(&outbox.store.pool).await.unwrap();
+        let column = |name: &str| told.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+        assert_eq!(column("delivered"), [true, false, false, false]);
+        assert_eq!(column("attempts"), [1, 1, 1, 0]);
+        assert_eq!(column("last_answer")[1], "502 Bad Gateway");
+        assert_eq!(column("last_answer")[2], "no route");
+        for outbox in [&outbox, &outbox_in(folder.path()).await] {
+            let at_once = outbox.take_due(now, 9, &mut HashSet::new());
+            assert_eq!(subjects(&at_once), ["taken"], "the others wait after a failure");
+            let later = outbox.take_due(now + 60_000, 9, &mut HashSet::new());
+            assert_eq!(subjects(&later), ["refused", "lost"]);
+            assert!(later.iter().all(|row| row.attempts == 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_webhook_that_waited_at_a_restart_keeps_its_time_and_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = outbox_in(folder.path()).await;
+        let now = before.clock.now();
+        let first = vec![webhook("held back", now + 60_000), webhook("due", now)];
+        before.write(Batch::default(), first).await.unwrap();
+
+        let after = outbox_in(folder.path()).await;
+        after.write(Batch::default(), vec![webhook("new", now)]).await.unwrap();
+        assert_eq!(after.waiting.lock().unwrap().next_after(now), Some(now + 60_000));
+        let taken = after.take_due(now, 9, &mut HashSet::new());
+        assert_eq!(subjects(&taken), ["due", "new"]);
+        assert_eq!(taken[0].webhook.headers["X-Key"], "value");
+        assert!(taken[1].seq > taken[0].seq);
+    }
+
+    #[tokio::test]
+    async fn no_more_are_taken_than_may_be_in_flight() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox_in(folder.path()).await;
+        let webhooks = ["a", "b", "c"].map(|subject| webhook(subject, 1));
+        outbox.write(Batch::default(), webhooks.into()).await.unwrap();
+        let mut busy = HashSet::new();
+        assert_eq!(subjects(&outbox.take_due(2, 2, &mut busy)), ["a", "b"]);
+        assert_eq!(subjects(&outbox.take_due(2, 2, &mut busy)), ["c"]);
+    }
+}

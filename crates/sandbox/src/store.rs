@@ -203,3 +203,70 @@ impl Store {
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use sqlx::QueryBuilder;
+
+    use super::{Batch, Store};
+
+    pub(crate) async fn store_in(folder: &Path) -> Arc<Store> {
+        Arc::new(Store::open(&folder.join("own.db"), &[]).await.unwrap())
+    }
+
+    fn names(batch: &mut Batch, names: &[&str]) {
+        batch.rows(
+            "INSERT INTO setting (name, value) ",
+            names,
+            |mut row, name| {
+                row.push_bind(*name).push_bind("1");
+            },
+            "",
+        );
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_written_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store_in(folder.path()).await;
+        let mut batch = Batch::default();
+        names(&mut batch, &[]);
+        store.write(batch).await.unwrap();
+
+        let mut batch = Batch::default();
+        names(&mut batch, &["first", "second"]);
+        batch.add(QueryBuilder::new("INSERT INTO call (route, times) VALUES ('GET /', NULL)"));
+        assert!(store.write(batch).await.is_err());
+        let mut batch = Batch::default();
+        names(&mut batch, &["third", "fourth"]);
+        batch.add(QueryBuilder::new("INSERT INTO call (route, times) VALUES ('GET /', 7)"));
+        store.write(batch).await.unwrap();
+
+        let reopened = store_in(folder.path()).await;
+        assert_eq!(reopened.setting::<i64>("first").unwrap(), None);
+        assert_eq!(reopened.setting::<i64>("fourth").unwrap(), Some(1));
+        assert_eq!(reopened.calls().await.unwrap(), [("GET /".to_owned(), 7)]);
+    }
+
+    #[tokio::test]
+    async fn settings_and_counters_that_were_told_are_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store_in(folder.path()).await;
+        for value in ["old", "new"] {
+            store.set_setting("colour", &value).await.unwrap();
+        }
+        for route in ["GET /a", "GET /b", "GET /a"] {
+            store.count_call(route.to_owned());
+        }
+        let told = store.calls().await.unwrap();
+        assert_eq!(told, [("GET /a".to_owned(), 2), ("GET /b".to_owned(), 1)]);
+        store.count_call("GET /b".to_owned());
+        let reopened = store_in(folder.path()).await;
+        assert_eq!(reopened.calls().await.unwrap(), told);
+        assert_eq!(reopened.setting::<String>("colour").unwrap().unwrap(), "new");
+        assert_eq!(store.calls().await.unwrap().last().unwrap().1, 2);
+    }
+}

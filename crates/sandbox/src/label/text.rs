@@ -2,6 +2,8 @@
 //! *Invariant:* numbers and Latin words keep their order inside Arabic text, and the other way
 //! round; the house number of `12 شارع النيل` is 12.
 
+use std::sync::LazyLock;
+
 use krilla::color::rgb;
 use krilla::geom::Point;
 use krilla::paint::Fill;
@@ -57,14 +59,17 @@ struct Run<'a> {
 }
 
 impl Typeface {
-    /// DejaVu Sans, which ships with the program.
+    /// DejaVu Sans, which ships with the program; read once.
     ///
     /// # Errors
     /// When the font cannot be read, which no run of ours should see.
-    pub fn bundled() -> Result<Self, LabelError> {
-        let font = Font::new(DEJAVU_SANS.into(), 0).ok_or(LabelError::Font)?;
-        let face = Face::from_slice(DEJAVU_SANS, 0).ok_or(LabelError::Font)?;
-        Ok(Self { font, face: FaceOf(face) })
+    pub fn bundled() -> Result<&'static Self, LabelError> {
+        static BUNDLED: LazyLock<Option<Typeface>> = LazyLock::new(|| {
+            let font = Font::new(DEJAVU_SANS.into(), 0)?;
+            let face = Face::from_slice(DEJAVU_SANS, 0)?;
+            Some(Typeface { font, face: FaceOf(face) })
+        });
+        BUNDLED.as_ref().ok_or(LabelError::Font)
     }
 
     /// How wide a text is in one line.

@@ -3,8 +3,11 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{Api, Received, Receiver, changed, eventually, send_request, states, world};
+use crate::support::{
+    Api, CREATE, Received, Receiver, changed, eventually, send_request, states, world,
+};
 
 /// A delivery that reports to the receiver with a header of its own.
 async fn create(courier: &Api, hook: &Receiver, unique: &str) -> Value {
@@ -207,4 +210,32 @@ async fn a_fault_with_a_reference_waits_for_the_delivery_that_has_it() {
     let own = all.iter().filter(|webhook| webhook.body["_id"] == first["_id"]);
     assert!(own.clone().all(|webhook| webhook.body["type"] == "SEND"));
     assert_eq!(own.last().unwrap().body["state"], 45);
+}
+
+#[tokio::test]
+async fn webhooks_go_over_one_connection_though_each_answer_has_a_body() {
+    let world = world(500.0).await;
+    let hook = Receiver::start("").await;
+    hook.answer_next(&[418]);
+    create(&world.courier, &hook, "A-1").await;
+    let all = hook.wait_for_count(7).await;
+    let callers: std::collections::BTreeSet<_> = all.iter().map(|hook| hook.caller).collect();
+    assert_eq!(callers.len(), 1, "{callers:?}");
+}
+
+#[tokio::test]
+async fn a_delivery_lives_though_its_caller_hung_up_before_the_answer() {
+    let world = world(500.0).await;
+    let hook = Receiver::start("").await;
+    let address = world.courier.base.trim_start_matches("http://").to_owned();
+    let request = changed(send_request("A-1"), json!({"webhookUrl": hook.url})).to_string();
+    let head = format!(
+        "POST {CREATE} HTTP/1.1\r\nhost: {address}\r\nauthorization: key\r\n\
+         content-length: {}\r\n\r\n",
+        request.len()
+    );
+    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    stream.write_all(format!("{head}{request}").as_bytes()).await.unwrap();
+    drop(stream);
+    hook.wait_for_state(45).await;
 }

@@ -96,3 +96,76 @@ fn accepted_messages_and_their_receipts_to_come_survive_a_kill() {
         sandbox.stop().await;
     });
 }
+
+#[test]
+fn a_webhook_that_was_taken_is_not_sent_again_and_one_held_back_keeps_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = Runtime::new().unwrap();
+    let hook = outside.block_on(Receiver::start(""));
+    let webhooks = async |courier: &Api| {
+        let (_, list) = courier.get("/_control/webhooks").await;
+        list["webhooks"].as_array().unwrap().clone()
+    };
+    used_and_killed(folder.path(), 10.0, async |courier, _| {
+        let fault = json!({"fault": "reorder_webhooks", "reference": "ORD-LATE"});
+        courier.fault(fault).await;
+        for (unique, reference) in [("A-1", "ORD-1001"), ("A-2", "ORD-LATE")] {
+            let changes = json!({"webhookUrl": hook.url, "businessReference": reference});
+            let made = courier.create(changed(send_request(unique), changes)).await;
+            let tracking = made["trackingNumber"].as_str().unwrap();
+            let path = format!("/_control/deliveries/{tracking}/state");
+            assert_eq!(courier.post(&path, json!({"state": 21})).await.0, 200);
+        }
+        crate::support::eventually(|| async {
+            let marked = webhooks(&courier).await;
+            marked.iter().any(|hook| hook["delivered"] == true).then_some(())
+        })
+        .await;
+        assert_eq!(hook.so_far().len(), 1, "the other one is held back");
+    });
+    outside.block_on(async {
+        let sandbox = start_in(folder.path(), 10.0).await;
+        let courier = Api::new(sandbox.courier_url(), "key");
+        crate::support::eventually(|| async {
+            let marked = webhooks(&courier).await;
+            marked.iter().all(|hook| hook["delivered"] == true).then_some(())
+        })
+        .await;
+        let came = hook.so_far();
+        let references: Vec<_> = came.iter().map(|hook| &hook.body["businessReference"]).collect();
+        assert_eq!(references, ["ORD-1001", "ORD-LATE"]);
+        sandbox.stop().await;
+    });
+}
+
+#[test]
+fn subscriptions_templates_and_counters_survive_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = Runtime::new().unwrap();
+    let hook = outside.block_on(Receiver::start("verify-me"));
+    let paused = json!({"name": "order_shipped", "language": "ar", "body_variables": 3,
+                        "status": "PAUSED"});
+    let mut told = json!(null);
+    used_and_killed(folder.path(), 100.0, async |courier, whatsapp| {
+        subscribe(&whatsapp, &hook.url).await;
+        assert_eq!(whatsapp.post("/_control/templates", paused.clone()).await.0, 200);
+        let setting = json!({"url": hook.url, "header": "X-My-Name", "secret": "hidden"});
+        assert_eq!(courier.post("/_control/webhook", setting).await.0, 200);
+        courier.create(send_request("A-1")).await;
+        told = courier.get("/_control/calls").await.1;
+    });
+    outside.block_on(async {
+        let sandbox = start_in(folder.path(), 100.0).await;
+        let courier = Api::new(sandbox.courier_url(), "key");
+        let whatsapp = Api::new(sandbox.whatsapp_url(), "Bearer token");
+        assert_eq!(courier.get("/_control/calls").await.1, told);
+        assert_eq!(told["calls"]["POST /api/v2/deliveries"], 1);
+        let (_, templates) = whatsapp.get("/_control/templates").await;
+        assert!(templates["templates"].as_array().unwrap().contains(&paused));
+        let heard = hook.wait_for_state(45).await;
+        assert!(heard.iter().all(|webhook| webhook.headers["x-my-name"] == "hidden"));
+        let inbound = json!({"from": "+201065685435", "name": "Sara", "text": "hello"});
+        assert_eq!(whatsapp.post("/_control/inbound", inbound).await.0, 200);
+        sandbox.stop().await;
+    });
+}

@@ -1,10 +1,11 @@
 //! A sandbox on free ports, a client for it, and a receiver of webhooks.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use nexus_sandbox::{Config, Sandbox};
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn start_in(folder: &std::path::Path, speed: f64) -> Sandbox {
-    let free = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let data_dir = folder.to_owned();
     nexus_sandbox::start(Config { data_dir, courier_listen: free, whatsapp_listen: free, speed })
         .await
@@ -158,6 +159,8 @@ pub(crate) struct Received {
     pub(crate) headers: HeaderMap,
     pub(crate) bytes: Bytes,
     pub(crate) body: Value,
+    /// The other end of the connection it came over.
+    pub(crate) caller: SocketAddr,
 }
 
 /// Listens for webhooks, keeps what came, and answers as told.
@@ -188,7 +191,8 @@ impl Receiver {
         });
         let router = axum::Router::new().route("/hook", post(keep).get(echo)).with_state(inbox);
         let mut server = JoinSet::new();
-        server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        server.spawn(async move { axum::serve(listener, service).await.unwrap() });
         Self { url, received, answers, _server: server }
     }
 
@@ -221,11 +225,17 @@ impl Receiver {
     }
 }
 
-async fn keep(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, bytes: Bytes) -> StatusCode {
+async fn keep(
+    State(inbox): State<Arc<Inbox>>,
+    ConnectInfo(caller): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> (StatusCode, &'static str) {
     let body = serde_json::from_slice(&bytes).unwrap();
-    inbox.received.send_modify(|list| list.push(Received { headers, bytes, body }));
+    inbox.received.send_modify(|list| list.push(Received { headers, bytes, body, caller }));
     let mut answers = inbox.answers.lock().unwrap();
-    if answers.is_empty() { StatusCode::OK } else { answers.remove(0) }
+    let status = if answers.is_empty() { StatusCode::OK } else { answers.remove(0) };
+    (status, "an answer with a body")
 }
 
 async fn echo(
