@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::client::RequestErrorKind;
-use async_nats::header::{HeaderValue, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
-use async_nats::jetstream::message::StreamMessage;
+use async_nats::header::{
+    HeaderName, HeaderValue, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID,
+};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::RawMessageErrorKind;
 use async_nats::jetstream::{self, ErrorCode};
 use nexus_es::log::{Append, AppendError, Appended, Source};
 use nexus_es::{Position, Version};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::jetstream_log::JetStreamLog;
 use crate::subject;
-use crate::wire::NoAnswer;
+use crate::wire::{Held, NoAnswer};
 
 /// The guard failed; the description names the actual sequence.
 pub(crate) const WRONG_LAST_SEQUENCE: ErrorCode = ErrorCode(10_071);
@@ -58,7 +59,7 @@ enum Answer {
 pub(crate) async fn append(log: &JetStreamLog, append: &Append) -> Result<Appended, AppendError> {
     append.check_size()?;
     let service = &append.aggregate.service;
-    let stream = log.stream(service).map_err(AppendError::Unavailable)?;
+    let stream = log.stream_name(service).map_err(AppendError::Unavailable)?;
     log.wire.connected().map_err(|why| AppendError::Unavailable(why.into()))?;
     let attempt = Attempt { log, stream, subject: subject::of(&append.aggregate), append };
     // Whoever resends after that still answers within the time of one request.
@@ -96,7 +97,7 @@ fn appended(sequence: u64) -> Appended {
 
 struct Attempt<'a> {
     log: &'a JetStreamLog,
-    stream: &'a jetstream::stream::Stream<()>,
+    stream: String,
     subject: String,
     append: &'a Append,
 }
@@ -136,7 +137,7 @@ impl Attempt<'_> {
 
     fn read_reply(&self, reply: &[u8]) -> Answer {
         match serde_json::from_slice::<Response<PublishAck>>(reply) {
-            Ok(Response::Ok(ack)) if ack.stream != subject::stream_of(self.service()) => {
+            Ok(Response::Ok(ack)) if ack.stream != self.stream => {
                 Answer::Unknown(format!("the stream {} took the commit", ack.stream).into())
             }
             Ok(Response::Ok(ack)) if ack.duplicate => Answer::Known(ack.sequence),
@@ -146,15 +147,13 @@ impl Attempt<'_> {
         }
     }
 
-    fn service(&self) -> &str {
-        &self.append.aggregate.service
-    }
-
     /// The message id is known: says where, if it is this commit that stands there.
     async fn resolve_known(&self, sequence: u64) -> Result<Appended, AppendError> {
-        let known = self.stream.raw_message_builder().sequence(sequence).send().await;
-        let known = known.map_err(|source| AppendError::Unknown(source.into()))?;
-        if known.subject.as_str() != self.subject {
+        let asked = self.log.wire.ask_leader(&self.stream, &json!({ "seq": sequence })).await;
+        let Some(known) = asked.map_err(AppendError::Unknown)? else {
+            return Err(AppendError::Unknown("what the server knows is not there".into()));
+        };
+        if known.subject != self.subject {
             let other = known.subject;
             let why = format!("the commit's id was already used by {other} at {sequence}");
             return Err(AppendError::Unavailable(why.into()));
@@ -166,7 +165,8 @@ impl Attempt<'_> {
     /// attempt landed. None: the one that made the guard fail cannot be read yet.
     async fn resolve_moved(&self, actual: Option<u64>) -> Result<Option<Appended>, AppendError> {
         let expected = self.append.expected.0;
-        match self.next_of_leader(expected).await? {
+        let newer = self.log.wire.next_from_leader(&self.stream, &self.subject, expected).await;
+        match newer.map_err(AppendError::Unknown)? {
             Some(newer) if self.is_mine(&newer) => Ok(Some(appended(newer.sequence))),
             Some(_) => Err(AppendError::Conflict),
             // Expected was a version that this aggregate never had.
@@ -175,18 +175,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// The aggregate's first commit after `after`, with its headers, as the leader knows it.
-    async fn next_of_leader(&self, after: u64) -> Result<Option<StreamMessage>, AppendError> {
-        let asked = self.stream.raw_message_builder().sequence(after.saturating_add(1));
-        match asked.next_by_subject(&self.subject).send().await {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(AppendError::Unknown(error.into())),
-        }
-    }
-
-    fn is_mine(&self, stored: &StreamMessage) -> bool {
-        let header = |name| stored.headers.get(name).map(HeaderValue::as_str);
+    fn is_mine(&self, stored: &Held) -> bool {
+        let header = |name: HeaderName| stored.header(name.as_ref());
         header(NATS_MESSAGE_ID) == Some(self.append.commit_id.to_string().as_str())
             && header(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE)
                 == Some(self.append.expected.0.to_string().as_str())

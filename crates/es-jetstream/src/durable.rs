@@ -1,6 +1,7 @@
 //! What an acknowledgement is worth, as the servers themselves say: only `sync_interval: always`
 //! puts a commit on disk before it is acknowledged.
-//! *Invariant:* strict is said only if every server that keeps a stream said so.
+//! *Invariant:* strict is said only if no server said otherwise, and most of those that keep a
+//! stream said so: who is down acknowledges nothing, and a role must be able to start without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,33 +30,42 @@ const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 /// Server name to whether it syncs each write.
 type Said = BTreeMap<String, bool>;
 
+/// What the servers answered.
+#[derive(Default)]
+struct Answers {
+    said: Said,
+    /// Why one of them could not be asked.
+    unread: Option<String>,
+}
+
 /// What an acknowledgement is worth on `keepers`, the servers that keep the streams.
 pub(crate) async fn durability(
     options: &Options,
     keepers: &BTreeSet<String>,
 ) -> Result<Durability, Error> {
     let replicas = options.replicas;
-    let (unread, said) = match ask(options, keepers).await {
-        Ok(said) => (None, said),
-        Err(why) => (Some(why), Said::new()),
-    };
+    let Answers { said, unread } = ask(options, keepers).await;
     let lazy: Vec<&str> = lazy(&said).collect();
     let silent: Vec<&str> = silent(&said, keepers).collect();
+    let did_not_say = || format!("{} did not say", silent.join(", "));
     let (kind, doubt) = if !lazy.is_empty() {
         ("fast", format!("{} acknowledges before it syncs", lazy.join(", ")))
-    } else if let Some(why) = unread {
-        ("unverified", why)
-    } else if !silent.is_empty() {
-        ("unverified", format!("{} did not say", silent.join(", ")))
+    } else if said.is_empty() || silent.len() * 2 >= keepers.len() && !silent.is_empty() {
+        ("unverified", unread.unwrap_or_else(did_not_say))
     } else {
-        let name = format!("strict (jetstream R{replicas}, sync_interval always)");
-        return Ok(Durability { strict: true, name });
+        let mut name = format!("strict (jetstream R{replicas}, sync_interval always");
+        if !silent.is_empty() {
+            tracing::warn!("{}: is it down?", did_not_say());
+            name = format!("{name}; {}", did_not_say());
+        }
+        return Ok(Durability { strict: true, name: format!("{name})") });
     };
     if options.unverified {
         let name = format!("{kind} (jetstream R{replicas}, {doubt})");
         Ok(Durability { strict: false, name })
     } else {
-        Err(Error::Durability(doubt))
+        let configured = options.system.is_some() || !options.monitors.is_empty();
+        Err(Error::Durability { doubt, unasked: kind == "unverified" && configured })
     }
 }
 
@@ -67,22 +77,27 @@ fn silent<'a>(said: &Said, keepers: &'a BTreeSet<String>) -> impl Iterator<Item 
     keepers.iter().filter(|server| !said.contains_key(*server)).map(String::as_str)
 }
 
-async fn ask(options: &Options, keepers: &BTreeSet<String>) -> Result<Said, String> {
-    let mut said = Said::new();
+async fn ask(options: &Options, keepers: &BTreeSet<String>) -> Answers {
+    let mut answers = Answers::default();
+    if options.system.is_none() && options.monitors.is_empty() {
+        answers.unread = Some("neither a monitor nor a system login is configured".to_owned());
+    }
     if let Some(login) = &options.system {
-        said = ask_system(options, login, keepers).await?;
+        match ask_system(options, login, keepers).await {
+            Ok(said) => answers.said = said,
+            Err(why) => answers.unread = Some(why),
+        }
     }
     for monitor in &options.monitors {
-        let (server, always) = timeout(options.request_timeout, ask_monitor(monitor))
-            .await
-            .unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
-            .map_err(|why| format!("cannot read the monitor {monitor}: {why}"))?;
-        said.insert(server, always);
+        let asked = timeout(options.request_timeout, ask_monitor(monitor)).await;
+        match asked.unwrap_or_else(|_| Err("it did not answer in time".to_owned())) {
+            Ok((server, always)) => drop(answers.said.insert(server, always)),
+            Err(why) => {
+                answers.unread = Some(format!("cannot read the monitor {monitor}: {why}"));
+            }
+        }
     }
-    if options.system.is_none() && options.monitors.is_empty() {
-        return Err("neither a monitor nor a system login is configured".to_owned());
-    }
-    Ok(said)
+    answers
 }
 
 async fn ask_system(

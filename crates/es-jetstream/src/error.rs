@@ -1,8 +1,8 @@
-//! Why the log refuses to start.
+//! Why the store refuses to start.
 
 use nexus_es::log::Source;
 
-/// Why the log refuses to start.
+/// Why the store refuses to start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No server could be reached, or it refused the login.
@@ -35,7 +35,7 @@ pub enum Error {
     #[error("the stream {0} does not exist, let an operator's run of Nexus make it")]
     Missing(String),
     /// A stream exists with other settings.
-    #[error("the stream {stream} is not set as the log needs it: {differences}")]
+    #[error("the stream {stream} is not set as it has to be: {differences}")]
     Settings {
         /// The stream's name.
         stream: String,
@@ -44,9 +44,27 @@ pub enum Error {
     },
     /// Nobody proved that acknowledged means on disk.
     #[error(
-        "cannot tell that an acknowledged commit is on disk: {0}; set `sync_interval: always` in \
-         the server's jetstream block and name a monitor or a system login, or say explicitly \
+        "cannot tell that an acknowledged commit is on disk: {doubt}; set `sync_interval: always` \
+         in the server's jetstream block and name a monitor or a system login, or say explicitly \
          that durability is unverified"
     )]
-    Durability(String),
+    Durability {
+        /// Which servers sync later or did not say.
+        doubt: String,
+        /// They may say so yet: they could not be asked.
+        unasked: bool,
+    },
+}
+
+impl Error {
+    /// Whether the same may work later without anybody changing a setting: the server is not up
+    /// yet, has no leader yet, or what it shall keep is not made yet.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Request { .. } | Self::Missing(_) => true,
+            Self::Durability { unasked, .. } => *unasked,
+            Self::Server { .. } | Self::Settings { .. } => false,
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! and timers of its own only; making, changing, purging and deleting streams is nobody's but the
 //! one user's that provisions.
 
+use std::fmt;
+
 use crate::bucket::stream_of;
 use crate::buckets::{BLOBS, CHECKPOINTS, ERASED, KEYS, LEASES, TIMERS, blobs_stream};
 use crate::options::{ALL, SERVICES};
@@ -64,6 +66,15 @@ impl Permissions {
     pub fn of_watcher() -> Self {
         let inboxes = SERVICES.iter().chain([&ALL]).map(|role| format!("{}.>", inbox_of(role)));
         Self { publish: vec![crate::durable::ASK_ALL.to_owned()], subscribe: inboxes.collect() }
+    }
+}
+
+/// As the server's configuration writes them, after `permissions:`.
+impl fmt::Display for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { publish, subscribe } = self;
+        write!(f, "{{ publish: {{ allow: {publish:?} }}, ")?;
+        write!(f, "subscribe: {{ allow: {subscribe:?} }} }}")
     }
 }
 

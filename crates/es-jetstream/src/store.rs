@@ -40,8 +40,8 @@ pub async fn provision(options: Options) -> Result<Durability, Error> {
 }
 
 impl JetStreamStore {
-    /// Connects, makes the streams and buckets that are missing if the options say so, and checks
-    /// that the server and each of them keep the promises of the ports.
+    /// Connects, makes the streams and buckets that are missing and replays the erase ledger if the
+    /// options say so, and checks that the server and each stream keep the promises of the ports.
     ///
     /// # Errors
     /// [`Error`] in one sentence when a promise does not hold or the server does not answer.
@@ -53,8 +53,9 @@ impl JetStreamStore {
             keepers.append(&mut streams::ensure(&wire, &wanted, options.create).await?);
         }
         log.also_kept_by(&options, &keepers).await?;
-        let store = Self { log: Arc::new(log), wire, role: options.role };
-        if permissions::erases_keys(&store.role) {
+        let store = Self { log: Arc::new(log), wire, role: options.role.clone() };
+        // Reads ask the ledger too, so it is only the disk that waits for this.
+        if options.create && permissions::erases_keys(&store.role) {
             let replayed = store.key_store().replay_ledger().await;
             replayed.map_err(|source| Error::Request {
                 what: "delete again the keys that were erased".to_owned(),

@@ -2,7 +2,7 @@
 //! *Invariant:* what is answered was read: a request that was not answered in time, or whose
 //! connection broke, is an error, and nothing is sent while there is no connection.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,7 @@ pub(crate) struct Wire {
     pub(crate) request_timeout: Duration,
     /// Changes each time the connection breaks.
     broken: watch::Receiver<u64>,
+    closed: AtomicBool,
     inboxes: Inboxes,
 }
 
@@ -62,6 +63,16 @@ pub(crate) struct Held {
     pub(crate) sequence: u64,
     pub(crate) subject: String,
     pub(crate) payload: Bytes,
+    /// As on the wire; only the leader tells them.
+    headers: String,
+}
+
+impl Held {
+    /// The value of a header, if the leader told it.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.headers.split("\r\n").filter_map(|line| line.split_once(':'));
+        lines.find(|(known, _)| *known == name).map(|(_, value)| value.trim())
+    }
 }
 
 /// What a reply to a direct get is.
@@ -83,7 +94,7 @@ impl Wire {
         connection::check_server(&client)?;
         let request_timeout = options.request_timeout;
         let inboxes = Inboxes { client: client.clone(), free: Mutex::default() };
-        Ok(Self { client, request_timeout, broken, inboxes })
+        Ok(Self { client, request_timeout, broken, closed: AtomicBool::new(false), inboxes })
     }
 
     /// Refuses what would only wait for its time limit.
@@ -91,7 +102,8 @@ impl Wire {
     /// For a write it is more: the client would keep it and send it after it reconnected.
     pub(crate) fn connected(&self) -> Result<(), NoAnswer> {
         match self.client.connection_state() {
-            State::Connected => Ok(()),
+            State::Connected if !self.closed.load(Ordering::Relaxed) => Ok(()),
+            State::Connected => Err(NoAnswer::NotConnected),
             State::Pending | State::Disconnected => Err(NoAnswer::NotConnected),
         }
     }
@@ -148,7 +160,9 @@ impl Wire {
             return Err("the answer holds no message".into());
         };
         let payload = Bytes::from(BASE64_STANDARD.decode(text("data").unwrap_or_default())?);
-        Ok(Some(Held { sequence, subject: subject.to_owned(), payload }))
+        let headers = BASE64_STANDARD.decode(text("hdrs").unwrap_or_default())?;
+        let headers = String::from_utf8_lossy(&headers).into_owned();
+        Ok(Some(Held { sequence, subject: subject.to_owned(), payload, headers }))
     }
 
     /// The first message of `filter` after `after`, as the leader knows it.
@@ -249,6 +263,7 @@ impl Wire {
 
     /// Ends the connection: what was sent before still leaves.
     pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
         if let Err(error) = self.client.drain().await {
             tracing::debug!("the NATS connection was closed before: {error}");
         }
@@ -272,8 +287,9 @@ fn read_reply(reply: Message) -> Result<Reply, Source> {
         return Err("the server sent a message without its place".into());
     };
     let previous = number(headers, NATS_LAST_SEQUENCE);
-    let subject = subject.to_owned();
-    Ok(Reply::Held { held: Held { sequence, subject, payload: reply.payload }, previous })
+    let (subject, headers) = (subject.to_owned(), String::new());
+    let held = Held { sequence, subject, payload: reply.payload, headers };
+    Ok(Reply::Held { held, previous })
 }
 
 fn number(headers: &HeaderMap, name: impl IntoHeaderName) -> Option<u64> {

@@ -245,3 +245,25 @@ async fn a_lease_and_a_timer_outlive_the_leader_of_their_bucket() {
     };
     assert_eq!(due, [timer("ali")]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_starts_while_one_of_three_servers_is_down_and_not_while_two_are() {
+    let servers = start().await;
+    drop(connect(&servers).await);
+    servers[(leader(&servers).await + 1) % servers.len()].kill();
+    let up: Vec<_> = servers.iter().filter(|server| server.is_up()).cloned().collect();
+    let waiting = Waiting::until("a log starts on two servers");
+    let log = loop {
+        match JetStreamLog::connect(options(&servers, &up)).await {
+            Ok(log) => break log,
+            Err(error) => assert!(error.may_pass(), "{error}"),
+        }
+        waiting.on().await;
+    };
+    let durability = log.durability();
+    assert!(durability.strict && durability.name.contains("did not say"), "{}", durability.name);
+    settle(&log, &commit(&order("ali"), Version::NONE, "first")).await.unwrap();
+    up[0].kill();
+    let refused = JetStreamLog::connect(options(&servers, &up)).await.map(|_| ());
+    assert!(refused.unwrap_err().may_pass());
+}

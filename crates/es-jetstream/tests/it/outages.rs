@@ -323,3 +323,22 @@ async fn a_server_killed_amid_pipelined_appends_keeps_each_acked_one_once() {
     assert_eq!(met, expected);
     assert_eq!(log.head("order").await.unwrap(), *acked.keys().last().unwrap());
 }
+
+#[tokio::test]
+async fn a_closed_store_answers_at_once_that_it_cannot_be_reached() {
+    let server = Server::start(Setup::default()).await;
+    let store = server.store().await;
+    let ali = order("ali");
+    let place = store.log().append(commit(&ali, Version::NONE, "first")).await.unwrap();
+    assert_eq!(store.written(), 1);
+    let mut tail = store.log().tail("order", place.position).await.unwrap();
+    store.close().await;
+    let asked = Instant::now();
+    let answer = store.log().append(commit(&ali, place.version, "second")).await;
+    assert!(matches!(answer, Err(AppendError::Unavailable(_))), "{answer:?}");
+    let read = store.log().load(&ali, Version::NONE).await;
+    assert!(matches!(read, Err(LogError::Unavailable(_))), "{read:?}");
+    assert!(tail.next(1).await.is_err());
+    assert!(!ask_all(&store, 1).await);
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+}

@@ -61,6 +61,12 @@ impl Server {
         }
     }
 
+    pub(crate) fn is_up(&self) -> bool {
+        self.running()
+            .as_mut()
+            .is_some_and(|running| matches!(running.process.0.try_wait(), Ok(None)))
+    }
+
     /// Stops its clock: it keeps its connections and does nothing.
     pub(crate) fn pause(&self) {
         self.signal("-STOP");
@@ -186,11 +192,11 @@ impl Server {
                  cluster {{ name: nexus, listen: \"127.0.0.1:{own}\", routes: [{routes}] }}\n"
             )
         });
-        let watcher = block(&Permissions::of_watcher());
+        let watcher = Permissions::of_watcher();
         let roles: String = KEYS
             .iter()
             .map(|(role, key)| {
-                let may = block(&Permissions::of(role));
+                let may = Permissions::of(role);
                 format!(", {{ nkey: {}, permissions: {may} }}", key.public_key())
             })
             .collect();
@@ -213,13 +219,6 @@ impl Server {
 /// A key for each service, new in each run.
 static KEYS: LazyLock<Vec<(&'static str, KeyPair)>> =
     LazyLock::new(|| SERVICES.map(|role| (role, KeyPair::new_user())).into());
-
-/// Permissions as the server's configuration writes them.
-fn block(may: &Permissions) -> String {
-    let list = |subjects: &[String]| format!("{{ allow: {subjects:?} }}");
-    let (publish, subscribe) = (list(&may.publish), list(&may.subscribe));
-    format!("{{ publish: {publish}, subscribe: {subscribe} }}")
-}
 
 /// `nexus` may do all in its account; `watcher` belongs to the system account.
 pub(crate) fn login(user: &str) -> Login {

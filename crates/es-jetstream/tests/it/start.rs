@@ -3,6 +3,9 @@
 use nexus_es::log::EventLog;
 use nexus_es_jetstream::{Error, JetStreamLog, JetStreamStore, Login, Options};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::server::{Server, Setup, login};
 
@@ -125,4 +128,46 @@ async fn a_bucket_with_other_settings_on_the_server_is_refused_by_name() {
         assert!(restored.get("error").is_none(), "{restored}");
     }
     JetStreamStore::connect(server.options()).await.unwrap();
+}
+
+/// Something that greets as a server does, and answers pings; nothing else.
+async fn greeter(greeting: Value) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    let mut greeter = JoinSet::new();
+    greeter.spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (from, mut to) = client.into_split();
+            to.write_all(format!("INFO {greeting}\r\n").as_bytes()).await.unwrap();
+            let mut lines = BufReader::new(from).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line == "PING" {
+                    to.write_all(b"PONG\r\n").await.unwrap();
+                }
+            }
+        }
+    });
+    (url, greeter)
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_or_keeps_no_streams_is_refused_by_what_it_lacks() {
+    let greeting = json!({
+        "server_id": "OLD", "server_name": "old", "version": "2.9.10", "go": "go", "proto": 1,
+        "host": "127.0.0.1", "port": 1, "headers": true, "max_payload": 1_048_576,
+        "jetstream": true, "client_id": 1,
+    });
+    for (setting, value, lacks) in [
+        ("version", json!("2.9.10"), "it is version 2.9.10, the log needs 2.12 or newer"),
+        ("version", json!("2.11.9"), "it is version 2.11.9, the log needs 2.12 or newer"),
+        ("jetstream", json!(false), "JetStream is not enabled there"),
+        ("max_payload", json!(65_536), "its max_payload is 65536, the log needs 786432"),
+    ] {
+        let mut greeting = greeting.clone();
+        greeting["version"] = json!("2.15.1");
+        greeting[setting] = value;
+        let (url, _greeter) = greeter(greeting).await;
+        let said = refusal(Options::new(vec![url])).await;
+        assert_eq!(said, format!("cannot use the NATS server old: {lacks}"));
+    }
 }
