@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use nexus_runtime::config::{BadSetting, Settings};
 
-use crate::SERVICE;
-
 /// The settings of this service, `NEXUS_FULFILLMENT_<FIELD>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -21,16 +19,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The settings that the environment gives, defaults for the others.
+    /// Reads what was given, the defaults for the rest.
     ///
     /// # Errors
-    /// [`BadSetting`] names one that is unknown or wrong.
-    pub fn from_env() -> Result<Self, BadSetting> {
-        Self::from_vars(std::env::vars())
-    }
-
-    fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, BadSetting> {
-        let mut settings = Settings::of(SERVICE, vars);
+    /// [`BadSetting`] names the setting that is unknown or wrong.
+    pub fn read(settings: &mut Settings) -> Result<Self, BadSetting> {
         let settle_ms: u32 = settings.get("SETTLE_MS", 2000)?;
         settings.done()?;
         Ok(Self { settle: Duration::from_millis(u64::from(settle_ms)) })
@@ -43,10 +36,13 @@ mod tests {
 
     #[test]
     fn the_patience_of_calls_can_be_set_and_strays_are_named() {
-        let var = |name: &str, value: &str| [(name.to_owned(), value.to_owned())];
-        let set = Config::from_vars(var("NEXUS_FULFILLMENT_SETTLE_MS", "50")).unwrap();
+        let read = |name: &str, value: &str| {
+            let given = [(name.to_owned(), value.to_owned())];
+            Config::read(&mut Settings::of(crate::SERVICE, given))
+        };
+        let set = read("NEXUS_FULFILLMENT_SETTLE_MS", "50").unwrap();
         assert_eq!(set.settle, Duration::from_millis(50));
-        let stray = Config::from_vars(var("NEXUS_FULFILLMENT_SETLE_MS", "50")).unwrap_err();
+        let stray = read("NEXUS_FULFILLMENT_SETLE_MS", "50").unwrap_err();
         assert!(stray.to_string().contains("NEXUS_FULFILLMENT_SETLE_MS"));
     }
 }

@@ -1,4 +1,4 @@
-//! The settings of ingress; the only reader of its environment.
+//! The settings of ingress.
 
 use std::time::Duration;
 
@@ -27,19 +27,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults, and what the environment says else.
+    /// Reads what was given, the defaults for the rest.
     ///
     /// # Errors
-    /// [`BadSetting`] names the variable that is unknown or wrong.
-    pub fn from_env() -> Result<Self, BadSetting> {
-        Self::from_pairs(std::env::vars())
-    }
-
-    fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, BadSetting> {
-        let mut settings = Settings::of("ingress", pairs);
+    /// [`BadSetting`] names the setting that is unknown or wrong.
+    pub fn read(settings: &mut Settings) -> Result<Self, BadSetting> {
         let default = Self::default();
-        // Where the views lie is the binary's business.
-        settings.get("DATABASE", String::new())?;
         let body = settings.get("BODY_LIMIT_SECONDS", default.body_limit.as_secs())?;
         let view = settings.get("VIEW_LIMIT_SECONDS", default.view_limit.as_secs())?;
         let config = Self {
@@ -58,8 +51,10 @@ mod tests {
 
     #[test]
     fn a_setting_is_taken_and_an_unknown_one_is_named() {
-        let read =
-            |name: &str, value: &str| Config::from_pairs([(name.to_owned(), value.to_owned())]);
+        let read = |name: &str, value: &str| {
+            let given = [(name.to_owned(), value.to_owned())];
+            Config::read(&mut Settings::of("ingress", given))
+        };
         let config = read("NEXUS_INGRESS_MAX_IN_FLIGHT", "7").unwrap();
         assert_eq!(config.max_in_flight, 7);
         let unknown = read("NEXUS_INGRESS_MAX", "7").unwrap_err().to_string();

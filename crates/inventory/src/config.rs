@@ -1,4 +1,4 @@
-//! The settings of inventory; the only reader of its environment.
+//! The settings of inventory.
 
 use std::time::Duration;
 
@@ -19,19 +19,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults, and what the environment says else.
+    /// Reads what was given, the defaults for the rest.
     ///
     /// # Errors
-    /// [`BadSetting`] names a setting that is unknown or wrong.
-    pub fn from_env() -> Result<Self, BadSetting> {
-        Self::of(std::env::vars())
-    }
-
-    fn of(environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, BadSetting> {
-        let mut settings = Settings::of(crate::SERVICE, environment);
+    /// [`BadSetting`] names the setting that is unknown or wrong.
+    pub fn read(settings: &mut Settings) -> Result<Self, BadSetting> {
         let view_patience = Duration::from_millis(settings.get("VIEW_PATIENCE_MS", 2_000)?);
-        // Where the views lie is the binary's business.
-        settings.get("DATABASE", String::new())?;
         settings.done()?;
         Ok(Self { view_patience })
     }
@@ -43,7 +36,10 @@ mod tests {
 
     #[test]
     fn a_setting_counts_and_a_misspelt_one_is_refused() {
-        let of = |name: &str| Config::of([(name.to_owned(), "5".to_owned())]);
+        let of = |name: &str| {
+            let given = [(name.to_owned(), "5".to_owned())];
+            Config::read(&mut Settings::of(crate::SERVICE, given))
+        };
         let patience = of("NEXUS_INVENTORY_VIEW_PATIENCE_MS").unwrap().view_patience;
         assert_eq!(patience, Duration::from_millis(5));
         assert!(of("NEXUS_INVENTORY_VIEW_PATIENCE").is_err());

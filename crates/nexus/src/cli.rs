@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
+use nexus_runtime::Role;
+
+use crate::config::Shape;
 
 /// Carries a merchant's order from created to delivered.
 #[derive(Parser)]
@@ -17,6 +21,18 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run all services, the gateway and the sandboxes in this process, on files in one directory.
     Up(UpArgs),
+    /// Run one role in this process, on NATS JetStream; or the sandboxes.
+    Serve(ServeArgs),
+    /// Print the settings that a role would start with, and where each comes from.
+    Config(ServeArgs),
+    /// Make what a deployment needs before its roles start: master key, streams, admin key.
+    Init(InitArgs),
+    /// Make a certificate authority and a certificate for each role, or renew the certificates.
+    Certs(CertsArgs),
+    /// Make an nkey for each user of the NATS servers; those that are there are kept.
+    Nkeys(NkeysArgs),
+    /// Ask the role on this machine whether it is ready; ends with 1 when it is not.
+    Health,
     /// Measure how fast it is, as ratios to a raw probe of the disk.
     Bench(crate::bench::BenchArgs),
     /// Walk one order from created to delivered, and show every step.
@@ -32,6 +48,67 @@ pub(crate) enum Command {
     Verify(DataArgs),
     /// Print events as JSON lines: all, or those of one aggregate.
     Events(EventsArgs),
+}
+
+/// Which role, and where its settings are.
+#[derive(Args)]
+pub(crate) struct ServeArgs {
+    /// One of order, inventory, fulfillment, shipping, notification, gateway, ingress, sandbox.
+    pub(crate) role: RoleArg,
+    /// Settings as TOML; else the file that `NEXUS_CONFIG` names. The environment wins.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// A role as it is typed.
+#[derive(Clone, Copy)]
+pub(crate) struct RoleArg(pub(crate) Shape);
+
+impl FromStr for RoleArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "sandbox" {
+            return Ok(Self(Shape::Sandbox));
+        }
+        let known = Role::ALL.map(Role::name).join(", ");
+        let role = text.parse::<Role>().map_err(|error| format!("{error}: {known}, sandbox"))?;
+        Ok(Self(Shape::One(role)))
+    }
+}
+
+/// Where the settings of the deployment are.
+#[derive(Args)]
+pub(crate) struct InitArgs {
+    /// Settings as TOML; else the file that `NEXUS_CONFIG` names. The environment wins.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Make accounts at the sandboxes too, over the running gateway.
+    #[arg(long)]
+    pub(crate) sandbox: bool,
+    /// Where that gateway's REST is.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub(crate) http: String,
+}
+
+/// Where certificates are put.
+#[derive(Args)]
+pub(crate) struct CertsArgs {
+    /// Directory; an authority that is there already is kept, and signs anew.
+    pub(crate) dir: PathBuf,
+    /// Names and addresses besides localhost and the roles' names, for clients that check them.
+    #[arg(long)]
+    pub(crate) host: Vec<String>,
+    /// How long the roles' certificates are valid.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=825))]
+    pub(crate) days: u16,
+}
+
+/// Where nkeys are put.
+#[derive(Args)]
+pub(crate) struct NkeysArgs {
+    /// Directory for the seeds, `ROLE.nk`, and for their public halves, `nkeys.conf`.
+    pub(crate) dir: PathBuf,
 }
 
 /// Whose files are read.
@@ -71,7 +148,7 @@ pub(crate) struct UpArgs {
     #[arg(long, default_value_t = 1.0, value_parser = speed)]
     pub(crate) sandbox_speed: f64,
     /// What is logged, for example `info` or `nexus_order=debug,info`.
-    #[arg(long, env = "NEXUS_LOG", default_value = "info")]
+    #[arg(long, env = "NEXUS_LOG_FILTER", default_value = "info")]
     pub(crate) log: String,
 }
 

@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::system::Endpoints;
+use crate::endpoints::Endpoints;
 
 pub(crate) use problem::{CallError, Problem};
 
@@ -71,8 +71,12 @@ impl Client {
 
     /// A client of the API at `base`, with the admin key of a data directory.
     pub(crate) fn new(base: &str, data: &Path) -> anyhow::Result<Self> {
-        let file = data.join("admin.key");
-        let key = std::fs::read_to_string(&file)
+        Self::with_key(base, &data.join("admin.key"))
+    }
+
+    /// A client of the API at `base`, with the key in `file`.
+    pub(crate) fn with_key(base: &str, file: &Path) -> anyhow::Result<Self> {
+        let key = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read {}", file.display()))?;
         Ok(Self {
             http: nexus_runtime::http::client(LONGEST)?,

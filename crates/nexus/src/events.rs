@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use nexus_es_sqlite::SqliteStore;
 use nexus_verify::{Filter, SERVICES, print_events};
 
+use crate::backend::ToRead;
 use crate::cli::EventsArgs;
+use crate::config::Config;
 
 pub(crate) async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
-    let log = SqliteStore::open_read_only(&args.data).await?;
+    let log = ToRead::open(&Config::of_data(&args.data)?).await?.log;
     let filter = Filter::of(args.aggregate.as_deref());
     let mut out = std::io::BufWriter::new(std::io::stdout());
     print_events(&*log, &SERVICES, &filter, &mut out).await?;

@@ -1,14 +1,28 @@
 //! The one binary: all of Nexus in one process, and the tools around it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
+mod ask_health;
+mod backend;
 mod bench;
+mod certs;
 mod cli;
 mod client;
+mod config;
 mod demo;
+mod endpoints;
 mod events;
+mod first_start;
+mod health;
 mod import;
+mod init;
+mod nkeys;
+mod node;
 mod parked;
 mod rebuild;
+mod roles;
+mod root;
+mod serve;
+mod standing;
 mod system;
 mod up;
 mod verify;
@@ -36,6 +50,14 @@ fn main() -> ExitCode {
 async fn run(command: cli::Command) -> anyhow::Result<ExitCode> {
     match command {
         cli::Command::Up(args) => up::run(args).await,
+        cli::Command::Serve(args) => serve::run(args).await,
+        cli::Command::Config(args) => {
+            config::show(args.config.as_deref(), args.role.0).map(|()| ExitCode::SUCCESS)
+        }
+        cli::Command::Init(args) => init::run(args).await,
+        cli::Command::Certs(args) => certs::run(&args).map(|()| ExitCode::SUCCESS),
+        cli::Command::Nkeys(args) => nkeys::run(&args.dir).map(|()| ExitCode::SUCCESS),
+        cli::Command::Health => ask_health::run().await,
         cli::Command::Bench(args) => bench::run(args).await,
         cli::Command::Demo(args) => {
             demo::run(args, async |data| Ok(verify::report(data).await?.is_green())).await

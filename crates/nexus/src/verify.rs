@@ -8,14 +8,16 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::FutureExt;
 use nexus_es::EventLog;
+use nexus_es::ports::KeyStore;
 use nexus_es::seal::Vault;
 use nexus_es::tasks::Tasks;
-use nexus_es::views::{Views, ViewsConfig};
-use nexus_es_sqlite::SqliteStore;
+use nexus_es::views::{Database, Views, ViewsConfig};
 use nexus_verify::{Report, SERVICES, ViewsOf, verify_log, verify_views};
 
+use crate::backend::ToRead;
 use crate::cli::DataArgs;
-use crate::system::{Root, views_dir};
+use crate::config::{Config, views_dir};
+use crate::root::Root;
 
 const POLL: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -28,41 +30,45 @@ pub(crate) async fn run(args: DataArgs) -> anyhow::Result<ExitCode> {
 
 /// Checks the logs against themselves and each other, and the views against the logs.
 pub(crate) async fn report(data: &Path) -> anyhow::Result<Report> {
-    let log = SqliteStore::open_read_only(data).await?;
+    let config = Config::of_data(data)?;
+    let ToRead { log, keys } = ToRead::open(&config).await?;
     let logs = verify_log(log.clone(), &SERVICES).await.context("the logs cannot be checked")?;
-    let views = builders(data, log.clone()).await?;
+    let views = builders(&config, keys, &log)?;
     let views = verify_views(log, &SERVICES, &views_dir(data), &views).await;
     Ok(logs.merged(views.context("the views cannot be checked")?))
 }
 
 /// How each service's views are built anew, in another directory.
-async fn builders(data: &Path, log: Arc<dyn EventLog>) -> anyhow::Result<Vec<ViewsOf>> {
-    let keys = SqliteStore::open_keys_read_only(data).await?;
-    let vault = Arc::new(Vault::new(keys, Root::load(data)?.masters()?));
+fn builders(
+    config: &Config,
+    keys: Arc<dyn KeyStore>,
+    log: &Arc<dyn EventLog>,
+) -> anyhow::Result<Vec<ViewsOf>> {
+    let vault = Arc::new(Vault::new(keys, Root::load(&config.master_key())?.masters()?));
     let (order, shipping, notification) = (vault.clone(), vault.clone(), vault);
     Ok(vec![
-        builder("gateway", nexus_gateway::views_config, &log),
-        builder("inventory", nexus_inventory::views_config, &log),
-        builder("fulfillment", |dir| nexus_fulfillment::views_config(&dir), &log),
-        builder("ingress", nexus_ingress::views_config, &log),
-        builder("order", move |dir| nexus_order::views_config(dir, &order), &log),
-        builder("shipping", move |dir| nexus_shipping::views_config(dir, &shipping), &log),
+        builder("gateway", nexus_gateway::views_config, log),
+        builder("inventory", nexus_inventory::views_config, log),
+        builder("fulfillment", nexus_fulfillment::views_config, log),
+        builder("ingress", nexus_ingress::views_config, log),
+        builder("order", move |dir| nexus_order::views_config(dir, &order), log),
+        builder("shipping", move |dir| nexus_shipping::views_config(dir, &shipping), log),
         builder(
             "notification",
             move |dir| nexus_notification::views_config(dir, &notification),
-            &log,
+            log,
         ),
     ])
 }
 
 fn builder(
     service: &'static str,
-    config: impl Fn(PathBuf) -> ViewsConfig + Send + Sync + 'static,
+    config: impl Fn(Database) -> ViewsConfig + Send + Sync + 'static,
     log: &Arc<dyn EventLog>,
 ) -> ViewsOf {
     let log = Arc::clone(log);
     let build = move |dir: PathBuf| {
-        let built = build(config(dir), Arc::clone(&log));
+        let built = build(config(dir.into()), Arc::clone(&log));
         async move { built.await.map_err(|error| format!("{error:#}")) }.boxed()
     };
     ViewsOf { service, build: Box::new(build) }

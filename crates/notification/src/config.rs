@@ -65,19 +65,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults, and what the environment says else.
+    /// Reads what was given, the defaults for the rest.
     ///
     /// # Errors
-    /// [`BadSetting`] names the variable that is unknown or wrong.
-    pub fn from_env() -> Result<Self, BadSetting> {
-        Self::from_pairs(std::env::vars())
-    }
-
-    fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, BadSetting> {
-        let mut settings = Settings::of("notification", pairs);
+    /// [`BadSetting`] names the setting that is unknown or wrong.
+    pub fn read(settings: &mut Settings) -> Result<Self, BadSetting> {
         let default = Self::default();
-        // Where the views lie is the binary's business.
-        settings.get("DATABASE", String::new())?;
         let language = settings.get("DEFAULT_LANGUAGE", default.default_language)?;
         if Language::parse(&language).is_none() {
             let name = "NEXUS_NOTIFICATION_DEFAULT_LANGUAGE".to_owned();
@@ -85,26 +78,22 @@ impl Config {
             return Err(BadSetting::Value { name, value: language, why });
         }
         let config = Self {
-            whatsapp_live_url: url(&mut settings, "WHATSAPP_LIVE_URL", default.whatsapp_live_url)?,
+            whatsapp_live_url: url(settings, "WHATSAPP_LIVE_URL", default.whatsapp_live_url)?,
             whatsapp_sandbox_url: url(
-                &mut settings,
+                settings,
                 "WHATSAPP_SANDBOX_URL",
                 default.whatsapp_sandbox_url,
             )?,
-            ingress_url: url(&mut settings, "INGRESS_URL", default.ingress_url)?,
+            ingress_url: url(settings, "INGRESS_URL", default.ingress_url)?,
             default_language: language,
-            call_limit: seconds(&mut settings, "CALL_LIMIT_SECONDS", default.call_limit)?,
-            grace: seconds(&mut settings, "GRACE_SECONDS", default.grace)?,
-            back_off_min: seconds(&mut settings, "BACK_OFF_MIN_SECONDS", default.back_off_min)?,
-            back_off_max: seconds(&mut settings, "BACK_OFF_MAX_SECONDS", default.back_off_max)?,
-            stopped: seconds(&mut settings, "STOPPED_SECONDS", default.stopped)?,
-            stale_after: seconds(&mut settings, "STALE_AFTER_SECONDS", default.stale_after)?,
-            max_age: seconds(&mut settings, "MAX_AGE_SECONDS", default.max_age)?,
-            rotation_grace: seconds(
-                &mut settings,
-                "ROTATION_GRACE_SECONDS",
-                default.rotation_grace,
-            )?,
+            call_limit: seconds(settings, "CALL_LIMIT_SECONDS", default.call_limit)?,
+            grace: seconds(settings, "GRACE_SECONDS", default.grace)?,
+            back_off_min: seconds(settings, "BACK_OFF_MIN_SECONDS", default.back_off_min)?,
+            back_off_max: seconds(settings, "BACK_OFF_MAX_SECONDS", default.back_off_max)?,
+            stopped: seconds(settings, "STOPPED_SECONDS", default.stopped)?,
+            stale_after: seconds(settings, "STALE_AFTER_SECONDS", default.stale_after)?,
+            max_age: seconds(settings, "MAX_AGE_SECONDS", default.max_age)?,
+            rotation_grace: seconds(settings, "ROTATION_GRACE_SECONDS", default.rotation_grace)?,
         };
         settings.done()?;
         Ok(config)
@@ -133,7 +122,7 @@ mod tests {
     use super::*;
 
     fn read(name: &str, value: &str) -> Result<Config, BadSetting> {
-        Config::from_pairs([(name.to_owned(), value.to_owned())])
+        Config::read(&mut Settings::of("notification", [(name.to_owned(), value.to_owned())]))
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! Settings of the order service, each with a default that works; the only reader of the
-//! environment.
+//! Settings of the order service, each with a default that works.
 
 use nexus_runtime::config::{BadSetting, Settings};
 
@@ -31,15 +30,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads `NEXUS_ORDER_…`.
+    /// Reads what was given, the defaults for the rest.
     ///
     /// # Errors
-    /// [`BadSetting`] names the variable that is unknown or wrong.
-    pub fn from_env() -> Result<Self, BadSetting> {
-        Self::read(Settings::of("order", std::env::vars()))
-    }
-
-    fn read(mut settings: Settings) -> Result<Self, BadSetting> {
+    /// [`BadSetting`] names the setting that is unknown or wrong.
+    pub fn read(settings: &mut Settings) -> Result<Self, BadSetting> {
         let base = Self::default();
         let config = Self {
             number_prefix: settings.get("NUMBER_PREFIX", base.number_prefix)?,
@@ -76,7 +71,7 @@ mod tests {
     use super::*;
 
     fn read(name: &str, value: &str) -> Result<Config, BadSetting> {
-        Config::read(Settings::of("order", [(name.to_owned(), value.to_owned())]))
+        Config::read(&mut Settings::of("order", [(name.to_owned(), value.to_owned())]))
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Calls to other services: lazily connected, with deadlines, signed, in the caller's story.
 
+mod client;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use nexus_proto::notification::v1::notification_service_client::NotificationServ
 use nexus_proto::order::v1::order_service_client::OrderServiceClient;
 use nexus_proto::shipping::v1::shipping_service_client::ShippingServiceClient;
 use tokio::io::DuplexStream;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
@@ -19,11 +22,13 @@ use tonic::metadata::{BinaryMetadataValue, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::caller::{CAUSATION, IDEMPOTENCY_KEY, STORY};
+use crate::role::Role;
 use crate::rpc::{ACTOR, ACTOR_SIGNATURE};
 use crate::secrets::Secrets;
+use crate::tls::Tls;
 
-/// What a client of another service speaks over.
-pub type Client = Channel;
+pub use client::Client;
+use client::{Target, Targets};
 
 /// How long one service waits for another.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -40,34 +45,33 @@ const PIPE_BYTES: usize = 256 * 1024;
 /// Channels to all services.
 #[derive(Clone)]
 pub struct Channels {
-    channel: Channel,
+    client: Client,
     secrets: Arc<Secrets>,
 }
 
 /// Why an address is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("\"{uri}\" is not an address of a gRPC server")]
-pub struct BadAddress {
-    uri: String,
-    #[source]
-    source: tonic::transport::Error,
+pub enum BadAddress {
+    /// It is none at all.
+    #[error("\"{0}\" is no address of a gRPC server: write https://host:port")]
+    Unreadable(String),
+    /// Certificates are needed for it, and none are configured.
+    #[error("\"{0}\" begins with https://, and no certificate is configured")]
+    NoCertificate(String),
+    /// It would carry everything in clear although certificates are configured.
+    #[error("\"{0}\" begins with http://, and certificates are configured: write https://")]
+    InClear(String),
 }
 
-impl Channels {
-    /// All services behind one address. Connects at the first call.
-    ///
-    /// # Errors
-    /// [`BadAddress`] when `uri` is not one.
-    pub fn shared(uri: &str, secrets: Arc<Secrets>) -> Result<Self, BadAddress> {
-        let bad = |source| BadAddress { uri: uri.to_owned(), source };
-        let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(bad)?;
-        Ok(Self { channel: with_limits(endpoint).connect_lazy(), secrets })
-    }
+/// The way to one role.
+#[derive(Clone)]
+pub struct Way(Target);
 
-    /// All services in this process, as in `nexus up`: the same gRPC over pipes in memory, which
-    /// cost no trip through the system. Answers the pipes too, for the server to take.
+impl Way {
+    /// To a role in this process: the same gRPC over pipes in memory, which cost no trip through
+    /// the system. Answers the pipes too, for the server to take.
     #[must_use]
-    pub fn in_process(secrets: Arc<Secrets>) -> (Self, Pipes) {
+    pub fn in_process() -> (Self, Pipes) {
         let (sender, pipes) = mpsc::channel(1);
         let connector = tower::service_fn(move |_: http::Uri| {
             let sender = sender.clone();
@@ -80,44 +84,99 @@ impl Channels {
         });
         let endpoint = with_limits(Endpoint::from_static("http://nexus.internal"));
         let channel = endpoint.connect_with_connector_lazy(connector);
-        (Self { channel, secrets }, ReceiverStream::new(pipes))
+        (Self(Target::here(channel)), ReceiverStream::new(pipes))
+    }
+
+    /// To `role` at `addresses`, replicas that take turns. Each is connected at its first call and
+    /// again after it broke; with `tls` only a server with the role's certificate is believed.
+    ///
+    /// # Errors
+    /// [`BadAddress`] names the address that is not one.
+    pub fn to(
+        role: Role,
+        addresses: &[String],
+        tls: Option<&Arc<Tls>>,
+    ) -> Result<Self, BadAddress> {
+        let channels = addresses.iter().map(|address| match tls {
+            None => in_clear(address),
+            Some(tls) => over_tls(role, address, tls),
+        });
+        Ok(Self(Target::elsewhere(role, channels.collect::<Result<_, _>>()?)))
+    }
+}
+
+impl Channels {
+    /// All services behind one address. Connects at the first call.
+    ///
+    /// # Errors
+    /// [`BadAddress`] when `uri` is not one.
+    pub fn shared(uri: &str, secrets: Arc<Secrets>) -> Result<Self, BadAddress> {
+        let client = Client::over(Targets::One(Target::here(in_clear(uri)?)));
+        Ok(Self { client, secrets })
+    }
+
+    /// All services in this process, as in `nexus up`. Answers the pipes too, for the server to
+    /// take.
+    #[must_use]
+    pub fn in_process(secrets: Arc<Secrets>) -> (Self, Pipes) {
+        let (Way(target), pipes) = Way::in_process();
+        (Self { client: Client::over(Targets::One(target)), secrets }, pipes)
+    }
+
+    /// Each service by a way of its own.
+    #[must_use]
+    pub fn by(ways: impl IntoIterator<Item = (Role, Way)>, secrets: Arc<Secrets>) -> Self {
+        let ways = ways.into_iter().map(|(role, Way(target))| (role, target)).collect();
+        Self { client: Client::over(Targets::Each(ways)), secrets }
+    }
+
+    /// The same, for calls that `role` makes: what it may call is checked where it calls.
+    #[must_use]
+    pub fn as_role(&self, role: Role) -> Self {
+        Self { client: self.client.as_role(role), secrets: Arc::clone(&self.secrets) }
+    }
+
+    /// The bare client of `role`'s process, for services that every role has.
+    #[must_use]
+    pub fn of(&self, role: Role) -> Client {
+        self.client.of(role)
     }
 
     /// The order service.
     #[must_use]
     pub fn order(&self) -> OrderServiceClient<Client> {
-        OrderServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+        OrderServiceClient::new(self.client.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// The inventory service.
     #[must_use]
     pub fn inventory(&self) -> InventoryServiceClient<Client> {
-        InventoryServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+        InventoryServiceClient::new(self.client.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// The fulfillment service.
     #[must_use]
     pub fn fulfillment(&self) -> FulfillmentServiceClient<Client> {
-        FulfillmentServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+        FulfillmentServiceClient::new(self.client.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// The shipping service.
     #[must_use]
     pub fn shipping(&self) -> ShippingServiceClient<Client> {
-        ShippingServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+        ShippingServiceClient::new(self.client.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// The notification service.
     #[must_use]
     pub fn notification(&self) -> NotificationServiceClient<Client> {
-        NotificationServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+        NotificationServiceClient::new(self.client.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// The bare channel, for callers that know methods only at run time (the gateway). They set
+    /// The bare client, for callers that know methods only at run time (the gateway). They set
     /// the deadline of each request themselves.
     #[must_use]
     pub fn channel(&self) -> Client {
-        self.channel.clone()
+        self.client.clone()
     }
 
     /// A request that follows from `cause`: its command id is the idempotency key, so that asking
@@ -154,6 +213,36 @@ impl Channels {
         metadata.insert_bin(ACTOR, BinaryMetadataValue::from_bytes(&signed.claim));
         metadata.insert_bin(ACTOR_SIGNATURE, BinaryMetadataValue::from_bytes(&signed.signature));
     }
+}
+
+fn in_clear(address: &str) -> Result<Channel, BadAddress> {
+    if address.starts_with("https://") {
+        return Err(BadAddress::NoCertificate(address.to_owned()));
+    }
+    let unreadable = |_| BadAddress::Unreadable(address.to_owned());
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(unreadable)?;
+    Ok(with_limits(endpoint).connect_lazy())
+}
+
+fn over_tls(role: Role, address: &str, tls: &Arc<Tls>) -> Result<Channel, BadAddress> {
+    if address.starts_with("http://") {
+        return Err(BadAddress::InClear(address.to_owned()));
+    }
+    let unreadable = || BadAddress::Unreadable(address.to_owned());
+    let rest = address.strip_prefix("https://").ok_or_else(unreadable)?;
+    // The connector speaks TLS; tonic would refuse an address that says so without its own.
+    let endpoint = Endpoint::from_shared(format!("http://{rest}")).map_err(|_| unreadable())?;
+    let tls = Arc::clone(tls);
+    let connector = tower::service_fn(move |uri: http::Uri| {
+        let tls = Arc::clone(&tls);
+        async move {
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            let stream = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
+            stream.set_nodelay(true)?;
+            Ok::<_, io::Error>(TokioIo::new(tls.connect(role, stream).await?))
+        }
+    });
+    Ok(with_limits(endpoint).connect_with_connector_lazy(connector))
 }
 
 fn with_limits(endpoint: Endpoint) -> Endpoint {

@@ -1,4 +1,4 @@
-//! Reading settings from the environment: unknown or wrong ones are named, not guessed.
+//! Reading settings: each has a default, unknown or wrong ones are named, not guessed.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -28,56 +28,89 @@ pub enum BadSetting {
     },
 }
 
-/// The settings of one service out of an environment.
+/// A setting that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The variable.
+    pub name: String,
+    /// What it is unless said.
+    pub default: String,
+    /// What was said, if anything.
+    pub given: Option<String>,
+}
+
+/// The settings of one service out of all that were given.
 pub struct Settings {
     service: String,
     prefix: String,
     found: Vec<(String, String)>,
-    known: Vec<String>,
+    known: Vec<Known>,
 }
 
 impl Settings {
-    /// Those variables of `environment` that begin with `NEXUS_<SERVICE>_`.
-    pub fn of(service: &str, environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        let prefix = format!("NEXUS_{}_", service.to_uppercase());
-        let ours = environment.into_iter().filter(|(name, _)| name.starts_with(&prefix)).collect();
-        Self { service: service.to_owned(), prefix, found: ours, known: Vec::new() }
+    /// Those of `given` that begin with `NEXUS_<SERVICE>_`.
+    pub fn of(service: &str, given: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::beginning(service, &format!("NEXUS_{}_", service.to_uppercase()), given)
+    }
+
+    /// Those of `given` that begin with `NEXUS_`, whoever's they are.
+    pub fn all(given: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::beginning("Nexus", "NEXUS_", given)
+    }
+
+    fn beginning(
+        service: &str,
+        prefix: &str,
+        given: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let ours = given.into_iter().filter(|(name, _)| name.starts_with(prefix)).collect();
+        Self {
+            service: service.to_owned(),
+            prefix: prefix.to_owned(),
+            found: ours,
+            known: Vec::new(),
+        }
     }
 
     /// The value of `NEXUS_<SERVICE>_<field>`, or `default`.
     ///
     /// # Errors
     /// [`BadSetting::Value`] when it is set and does not parse.
-    pub fn get<T: FromStr>(&mut self, field: &str, default: T) -> Result<T, BadSetting>
+    pub fn get<T: FromStr + Display>(&mut self, field: &str, default: T) -> Result<T, BadSetting>
     where
         T::Err: Display,
     {
         let name = format!("{}{field}", self.prefix);
-        self.known.push(name.clone());
-        let Some((_, value)) = self.found.iter().find(|(found, _)| *found == name) else {
-            return Ok(default);
-        };
-        value.parse().map_err(|why: T::Err| BadSetting::Value {
-            name,
-            value: value.clone(),
-            why: why.to_string(),
-        })
+        let found = self.found.iter().find(|(found, _)| *found == name);
+        let given = found.map(|(_, value)| value.clone());
+        let default_text = default.to_string();
+        self.known.push(Known { name: name.clone(), default: default_text, given: given.clone() });
+        let Some(value) = given else { return Ok(default) };
+        value.parse().map_err(|why: T::Err| BadSetting::Value { name, value, why: why.to_string() })
     }
 
     /// All that were set are known.
     ///
     /// # Errors
     /// [`BadSetting::Unknown`] names the first that is not.
-    pub fn done(self) -> Result<(), BadSetting> {
-        let stray = self.found.iter().find(|(name, _)| !self.known.contains(name));
+    pub fn done(&self) -> Result<(), BadSetting> {
+        let asked = |name: &str| self.known.iter().any(|known| known.name == name);
+        let stray = self.found.iter().find(|(name, _)| !asked(name));
+        let names = self.known.iter().map(|known| known.name.as_str());
         match stray {
             None => Ok(()),
             Some((name, _)) => Err(BadSetting::Unknown {
                 name: name.clone(),
-                service: self.service,
-                known: self.known.join(", "),
+                service: self.service.clone(),
+                known: names.collect::<Vec<_>>().join(", "),
             }),
         }
+    }
+
+    /// Every setting that was asked for so far.
+    #[must_use]
+    pub fn known(&self) -> &[Known] {
+        &self.known
     }
 }
 
@@ -96,6 +129,9 @@ mod tests {
         assert_eq!(found.get("BLOCK", 100_u32).unwrap(), 50);
         assert_eq!(found.get("PREFIX", "NX-".to_owned()).unwrap(), "NX-");
         found.done().unwrap();
+        let told: Vec<_> =
+            found.known().iter().map(|known| (&*known.name, &*known.default)).collect();
+        assert_eq!(told, [("NEXUS_ORDER_BLOCK", "100"), ("NEXUS_ORDER_PREFIX", "NX-")]);
     }
 
     #[test]

@@ -168,6 +168,9 @@ pub fn is_transient(status: &Status) -> bool {
     )
 }
 
+/// How long a process waits before it asks again for a service that is away.
+const AWAY: Duration = Duration::from_secs(1);
+
 /// What a failed call means for a process: transient trouble is tried again, anything else is not.
 /// The text holds the reason only, never the sentence, which may quote personal data.
 #[must_use]
@@ -175,6 +178,10 @@ pub fn trouble(what: &str, status: &Status) -> nexus_es::process::Trouble {
     let text = format!("{what}: {:?} {}", status.code(), reason(status).unwrap_or_default());
     if let Some(wait) = retry_after(status) {
         return nexus_es::process::Trouble::NotYet(wait, text);
+    }
+    // Whoever is away comes back: that costs time, and nobody's work is parked for it.
+    if status.code() == Code::Unavailable {
+        return nexus_es::process::Trouble::NotYet(AWAY, text);
     }
     if is_transient(status) {
         nexus_es::process::Trouble::Retry(text)

@@ -39,31 +39,22 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The settings of `environment`.
+    /// Reads what was given, the defaults for the rest.
     ///
     /// # Errors
-    /// [`BadSetting`] names the variable that is wrong or unknown.
-    pub fn of(environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, BadSetting> {
+    /// [`BadSetting`] names the setting that is unknown or wrong.
+    pub fn read(settings: &mut Settings) -> Result<Self, BadSetting> {
         let default = Self::default();
-        let mut settings = Settings::of("shipping", environment);
         let config = Self {
             bosta_live_url: url(&settings.get("BOSTA_LIVE_URL", default.bosta_live_url)?),
             bosta_sandbox_url: url(&settings.get("BOSTA_SANDBOX_URL", default.bosta_sandbox_url)?),
             ingress_url: url(&settings.get("INGRESS_URL", default.ingress_url)?),
             tracking_url: url(&settings.get("TRACKING_URL", default.tracking_url)?),
-            courier_timeout: seconds(&mut settings, "COURIER_TIMEOUT_S", default.courier_timeout)?,
-            silence: seconds(&mut settings, "SILENCE_S", default.silence)?,
+            courier_timeout: seconds(settings, "COURIER_TIMEOUT_S", default.courier_timeout)?,
+            silence: seconds(settings, "SILENCE_S", default.silence)?,
         };
         settings.done()?;
         Ok(config)
-    }
-
-    /// The settings of this process's environment.
-    ///
-    /// # Errors
-    /// [`BadSetting`] names the variable that is wrong or unknown.
-    pub fn from_env() -> Result<Self, BadSetting> {
-        Self::of(std::env::vars())
     }
 }
 
@@ -85,10 +76,13 @@ mod tests {
 
     #[test]
     fn a_setting_is_taken_and_an_unknown_one_is_named() {
-        let pair = |name: &str, value: &str| [(name.to_owned(), value.to_owned())];
-        let config = Config::of(pair("NEXUS_SHIPPING_INGRESS_URL", "http://x:1/")).unwrap();
+        let read = |name: &str, value: &str| {
+            let given = [(name.to_owned(), value.to_owned())];
+            Config::read(&mut Settings::of("shipping", given))
+        };
+        let config = read("NEXUS_SHIPPING_INGRESS_URL", "http://x:1/").unwrap();
         assert_eq!(config.ingress_url, "http://x:1");
-        let error = Config::of(pair("NEXUS_SHIPPING_BOSTA_URL", "x")).unwrap_err();
+        let error = read("NEXUS_SHIPPING_BOSTA_URL", "x").unwrap_err();
         assert!(error.to_string().contains("NEXUS_SHIPPING_BOSTA_URL"));
     }
 }

@@ -2,32 +2,33 @@
 //! *Invariant:* a Nexus that is dropped leaves no process behind.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::random::{Random, fresh_seed};
+use super::layout::Layout;
+use super::nats::NatsServer;
+use super::ports;
 use super::rest::Rest;
 use super::sandbox::Sandbox;
+use super::seven::{self, Seven};
 use super::shop::Shop;
 use super::wait;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 const READY: &str = "Nexus is ready";
-/// Below the ports the system gives to outgoing connections: none of those sits on ours while it is
-/// down, and no client that keeps calling a dead port connects to itself.
-const KEPT_PORTS: (u64, u64) = (20_000, 32_000);
-
 /// How to start it.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Every wait of the sandboxes is divided by this.
     pub speed: f64,
+    /// What runs, and where its log is.
+    pub layout: Layout,
     /// Listen at the same addresses after a restart.
     pub keep_ports: bool,
     /// What is logged.
@@ -38,7 +39,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { speed: 20.0, keep_ports: false, log: "info".to_owned(), environment: Vec::new() }
+        Self {
+            layout: Layout::of_environment(),
+            speed: 20.0,
+            keep_ports: false,
+            log: "info".to_owned(),
+            environment: Vec::new(),
+        }
     }
 }
 
@@ -51,7 +58,7 @@ impl Options {
 }
 
 /// `endpoints.json`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Endpoints {
     /// REST.
     pub http: String,
@@ -71,7 +78,9 @@ pub struct Nexus {
     options: Options,
     listen: [SocketAddr; 3],
     folder: PathBuf,
-    child: Option<Child>,
+    children: Vec<Child>,
+    nats: Option<NatsServer>,
+    seven: Option<Seven>,
     starts: u32,
     /// Where it listens.
     pub endpoints: Endpoints,
@@ -85,12 +94,20 @@ impl Nexus {
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("nexus-test-").tempdir()?.keep();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listen = if options.keep_ports { free_ports()? } else { [any; 3] };
+        let listen = if options.keep_ports { ports::free::<3>()? } else { [any; 3] };
+        let nats = match options.layout {
+            Layout::OneProcessSqlite => None,
+            Layout::OneProcessJetStream | Layout::SevenProcessesJetStream => {
+                Some(NatsServer::start(&folder.join("nats")).await?)
+            }
+        };
         let mut nexus = Self {
             options,
             listen,
             folder,
-            child: None,
+            children: Vec::new(),
+            nats,
+            seven: None,
             starts: 0,
             endpoints: Endpoints::default(),
         };
@@ -165,7 +182,7 @@ impl Nexus {
     /// # Errors
     /// When it cannot be killed.
     pub fn kill9(&mut self) -> anyhow::Result<()> {
-        if let Some(mut child) = self.child.take() {
+        for mut child in self.children.drain(..) {
             child.kill().context("cannot kill nexus")?;
             child.wait().context("cannot wait for nexus")?;
         }
@@ -181,24 +198,85 @@ impl Nexus {
         self.spawn().await
     }
 
+    /// The process of one role, where each has its own.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn role(&mut self, role: &str) -> anyhow::Result<&mut Child> {
+        let nth = seven::PROCESSES.iter().position(|name| *name == role);
+        let child = nth.filter(|_| self.seven.is_some()).and_then(|nth| self.children.get_mut(nth));
+        child.with_context(|| format!("{role} has no process of its own"))
+    }
+
+    /// Asks the process of one role to stop and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not stop in time.
+    pub async fn terminate_role(&mut self, role: &str) -> anyhow::Result<ExitStatus> {
+        let child = self.role(role)?;
+        terminate(child)?;
+        let what = format!("for {role} to stop");
+        wait::until(&what, STOPPED_WITHIN, async || Ok(child.try_wait()?)).await
+    }
+
+    /// Starts one role again that has ended or is killed now, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub async fn restart_role(&mut self, role: &str) -> anyhow::Result<()> {
+        let environment = self.environment();
+        let log = self.folder.join(format!("stderr.{}", self.starts));
+        let old = self.role(role)?;
+        if old.try_wait()?.is_none() {
+            old.kill().context("cannot kill a role")?;
+            old.wait().context("cannot wait for a role")?;
+        }
+        let seven = self.seven.as_ref().context("nexus is one process")?;
+        let fresh = seven.spawn_role(role, &environment, &log)?;
+        *self.role(role)? = fresh;
+        let seven = self.seven.as_ref().context("nexus is one process")?;
+        let ready = seven::ready(seven, &mut self.children, READY_WITHIN).await;
+        ready.with_context(|| tail(&log))
+    }
+
+    /// Where roles have processes of their own: their addresses and certificates.
+    #[must_use]
+    pub fn seven(&self) -> Option<&Seven> {
+        self.seven.as_ref()
+    }
+
+    /// The server that keeps its log, where it is not a file.
+    pub fn nats(&mut self) -> Option<&mut NatsServer> {
+        self.nats.as_mut()
+    }
+
     /// Asks it to stop and waits until it has.
     ///
     /// # Errors
     /// When it does not stop in time.
     pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
-        let child = self.child.as_mut().context("nexus is not running")?;
-        let asked = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status()?;
-        ensure!(asked.success(), "cannot send SIGTERM to nexus");
-        let status =
-            wait::until("for nexus to stop", STOPPED_WITHIN, async || Ok(child.try_wait()?))
-                .await?;
-        self.child = None;
-        Ok(status)
+        ensure!(!self.children.is_empty(), "nexus is not running");
+        for child in &self.children {
+            terminate(child)?;
+        }
+        let mut ended = ExitStatus::default();
+        for child in &mut self.children {
+            let waited =
+                wait::until("for nexus to stop", STOPPED_WITHIN, async || Ok(child.try_wait()?));
+            let status = waited.await?;
+            if !status.success() {
+                ended = status;
+            }
+        }
+        self.children.clear();
+        Ok(ended)
     }
 
-    /// Whether the process still runs.
+    /// Whether all of its processes still run.
     pub fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        let mut children = self.children.iter_mut();
+        !children.as_slice().is_empty()
+            && children.all(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Runs another command of the binary on the same folder: `verify`, `events`, …
@@ -208,6 +286,7 @@ impl Nexus {
     pub async fn tool(&self, words: &[&str]) -> anyhow::Result<Output> {
         let mut command = tokio::process::Command::new(binary()?);
         command.args(words).arg("--data").arg(self.data()).stdin(Stdio::null());
+        command.envs(self.log_settings());
         let ran = tokio::time::timeout(Duration::from_secs(120), command.output());
         Ok(ran.await.with_context(|| format!("nexus {} does not end", words.join(" ")))??)
     }
@@ -224,7 +303,66 @@ impl Nexus {
         Ok(())
     }
 
+    /// Where its log is, for itself and for its tools.
+    fn log_settings(&self) -> Vec<(String, String)> {
+        self.nats.as_ref().map(NatsServer::settings).unwrap_or_default()
+    }
+
+    /// What each role is told beside its addresses.
+    fn environment(&self) -> Vec<(String, String)> {
+        let mut environment = self.log_settings();
+        environment.extend(self.options.environment.iter().cloned());
+        environment.push(("NEXUS_SANDBOX_SPEED".to_owned(), self.options.speed.to_string()));
+        environment.push(("NEXUS_LOG_FILTER".to_owned(), self.options.log.clone()));
+        environment
+    }
+
+    /// A gRPC connection to the whole of it, as somebody outside makes it.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn grpc(&self) -> anyhow::Result<tonic::transport::Channel> {
+        let endpoint = tonic::transport::Endpoint::from_shared(self.endpoints.grpc.clone())?;
+        let endpoint = match &self.seven {
+            None => endpoint,
+            Some(seven) => endpoint.tls_config(seven.trust()?)?,
+        };
+        Ok(endpoint.connect().await?)
+    }
+
     async fn spawn(&mut self) -> anyhow::Result<()> {
+        match self.options.layout {
+            Layout::OneProcessSqlite | Layout::OneProcessJetStream => self.spawn_one().await,
+            Layout::SevenProcessesJetStream => self.spawn_seven().await,
+        }
+    }
+
+    async fn spawn_seven(&mut self) -> anyhow::Result<()> {
+        self.starts += 1;
+        let stdout = File::create(self.folder.join(format!("stdout.{}", self.starts)))?;
+        drop(stdout);
+        let log = self.folder.join(format!("stderr.{}", self.starts));
+        let environment = self.environment();
+        let seven = match self.seven.take() {
+            Some(seven) => seven,
+            None => {
+                let seven = Seven::choose(&self.data()).await?;
+                seven.init(&environment).await?;
+                seven
+            }
+        };
+        let seven = self.seven.insert(seven);
+        seven.spawn(&environment, &log, &mut self.children)?;
+        let ready = seven::ready(seven, &mut self.children, READY_WITHIN).await;
+        ready.with_context(|| tail(&log))?;
+        if self.starts == 1 {
+            seven.open_accounts(&environment).await?;
+        }
+        self.endpoints = seven.endpoints();
+        Ok(())
+    }
+
+    async fn spawn_one(&mut self) -> anyhow::Result<()> {
         let binary = binary()?;
         self.starts += 1;
         let stdout = self.folder.join(format!("stdout.{}", self.starts));
@@ -240,13 +378,15 @@ impl Nexus {
             .args(["--grpc", &grpc.to_string()])
             .args(["--sandbox-speed", &self.options.speed.to_string()])
             .args(["--log", &self.options.log])
+            .envs(self.log_settings())
             .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(File::create(&stdout)?)
             .stderr(File::create(&stderr)?);
         let child =
             command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
-        let child = self.child.insert(child);
+        self.children.push(child);
+        let child = self.children.last_mut().context("nexus was not started")?;
         wait::until("for nexus to be ready", READY_WITHIN, async || {
             if let Some(status) = child.try_wait()? {
                 bail!("nexus ended at its start ({status}):\n{}", tail(&stderr));
@@ -272,8 +412,18 @@ impl Drop for Nexus {
     }
 }
 
+/// Asks a process to stop.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn terminate(child: &Child) -> anyhow::Result<()> {
+    let asked = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status()?;
+    ensure!(asked.success(), "cannot send SIGTERM to nexus");
+    Ok(())
+}
+
 /// The binary of the same build as the test.
-fn binary() -> anyhow::Result<PathBuf> {
+pub(super) fn binary() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let name = format!("nexus{}", std::env::consts::EXE_SUFFIX);
     // The test lies in target/<profile>/deps, the binary one level up.
@@ -282,19 +432,6 @@ fn binary() -> anyhow::Result<PathBuf> {
         .into_iter()
         .find(|path| path.is_file())
         .context("there is no nexus: build it with cargo xtask test")
-}
-
-fn free_ports() -> anyhow::Result<[SocketAddr; 3]> {
-    let mut random = Random::seeded(fresh_seed());
-    let mut held = Vec::new();
-    for _ in 0..1_000 {
-        let port = u16::try_from(random.between(KEPT_PORTS.0, KEPT_PORTS.1))?;
-        held.extend(TcpListener::bind(("127.0.0.1", port)));
-        if let [http, ingress, grpc] = held.as_slice() {
-            return Ok([http.local_addr()?, ingress.local_addr()?, grpc.local_addr()?]);
-        }
-    }
-    bail!("no three ports are free between {} and {}", KEPT_PORTS.0, KEPT_PORTS.1)
 }
 
 /// The last lines of a log, for whoever reads why it failed.

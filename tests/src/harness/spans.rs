@@ -33,6 +33,8 @@ pub struct Told {
     pub links: Vec<(String, String)>,
     /// Attributes, as text.
     pub attributes: BTreeMap<String, String>,
+    /// What was logged inside it: messages and fields, as text.
+    pub events: Vec<String>,
     /// Keys that stand more than once.
     pub repeated: Vec<String>,
 }
@@ -97,6 +99,13 @@ impl Told {
                     links: span.links.iter().map(|l| (hex(&l.trace_id), hex(&l.span_id))).collect(),
                     ..Self::default()
                 };
+                for event in &span.events {
+                    let fields = event.attributes.iter().map(|field| {
+                        let value = field.value.as_ref().and_then(|value| value.value.as_ref());
+                        format!(" {}={}", field.key, text(value))
+                    });
+                    told.events.push(event.name.clone() + &fields.collect::<String>());
+                }
                 for attribute in &span.attributes {
                     let value = text(attribute.value.as_ref().and_then(|v| v.value.as_ref()));
                     if told.attributes.insert(attribute.key.clone(), value).is_some() {

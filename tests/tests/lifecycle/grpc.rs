@@ -17,7 +17,7 @@ fn request<T>(message: T, api_key: &str, key: &str) -> anyhow::Result<Request<T>
 async fn an_order_confirmed_over_grpc_goes_on_over_rest() -> anyhow::Result<()> {
     let (nexus, shop) = Nexus::with_shop(Options::default(), 10).await?;
     let mut life = Life::begin(&shop, Wish::of(1, &[(MUG, 2)])).await?;
-    let mut client = OrderServiceClient::connect(nexus.endpoints.grpc.clone()).await?;
+    let mut client = OrderServiceClient::new(nexus.grpc().await?);
     let confirm = order::ConfirmOrderRequest { order_id: life.order_id.clone() };
 
     let strangers = request(confirm.clone(), "nobody", "k-1")?;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use nexus_es::seal::MasterKeys;
@@ -10,33 +10,25 @@ use nexus_runtime::Secrets;
 use zeroize::Zeroizing;
 
 const BYTES: usize = 32;
-const VARIABLE: &str = "NEXUS_MASTER_KEY_FILE";
-
-fn file(data: &Path) -> PathBuf {
-    std::env::var_os(VARIABLE).map_or_else(|| data.join("master.key"), PathBuf::from)
-}
-
 /// The deployment's one secret; everything else is derived from it or wrapped by it.
 pub(crate) struct Root(Zeroizing<Vec<u8>>);
 
 impl Root {
-    /// The key of this deployment. While nothing was stored it is made when it is missing; later a
-    /// missing one is an error, since another would open nothing.
-    pub(crate) fn load_or_make(data: &Path, nothing_stored: bool) -> anyhow::Result<Self> {
-        let file = file(data);
-        if nothing_stored && !file.exists() && std::env::var_os(VARIABLE).is_none() {
+    /// The key in `file`. While nothing was stored and `may_make`, it is made when it is missing;
+    /// later a missing one is an error, since another would open nothing.
+    pub(crate) fn load_or_make(file: &Path, may_make: bool) -> anyhow::Result<Self> {
+        if may_make && !file.exists() {
             let key = MasterKeys::generate()?;
-            write_private(&file, &hex::encode(&key))?;
+            write_private(file, &hex::encode(&key))?;
         }
-        Self::load(data)
+        Self::load(file)
     }
 
     /// The key of a deployment that was started before.
-    pub(crate) fn load(data: &Path) -> anyhow::Result<Self> {
-        let file = file(data);
-        let text = std::fs::read_to_string(&file)
+    pub(crate) fn load(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read the master key {}", file.display()))?;
-        Self::parse(&file, &text)
+        Self::parse(file, &text)
     }
 
     fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {

@@ -45,3 +45,12 @@ pub(crate) fn remembered(data: &Path, which: impl Fn(&Endpoints) -> &String) -> 
     let address = which(&old).trim_start_matches("http://").parse().unwrap_or(any);
     if std::net::TcpListener::bind(address).is_ok() { address } else { any }
 }
+
+/// An address that listens everywhere is reached at loopback.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        SocketAddr::from(([127, 0, 0, 1], address.port()))
+    } else {
+        address
+    }
+}

@@ -1,0 +1,4 @@
+//! The chassis over real connections.
+
+mod certificates;
+mod tls;
