@@ -29,6 +29,7 @@ const END: Duration = Duration::from_secs(5);
 /// Feeds or follows one generation as long as it is read.
 pub(super) async fn keep(feed: Feed, generation: Generation, positions: watch::Sender<Positions>) {
     let mut held = Some(generation.clone()).filter(|it| database::lost(it).is_some());
+    let mut away = false;
     while !feed.stop.is_cancelled() {
         let taken = match held.take() {
             Some(held) => Ok(Some(held)),
@@ -36,6 +37,7 @@ pub(super) async fn keep(feed: Feed, generation: Generation, positions: watch::S
         };
         match taken {
             Ok(Some(held)) => {
+                away = false;
                 if let Err(error) = lead(&feed, &held, &positions).await {
                     let service = feed.service;
                     warn!(service, "views of {service} cannot be fed now: {error}");
@@ -43,11 +45,16 @@ pub(super) async fn keep(feed: Feed, generation: Generation, positions: watch::S
                     tokio::time::sleep(QUIET).await;
                 }
             }
-            Ok(None) => follow(&feed, &generation, &positions).await,
+            Ok(None) => {
+                away = false;
+                follow(&feed, &generation, &positions, GLANCE).await;
+            }
             Err(error) => {
-                let service = feed.service;
-                warn!(service, "the view database of {service} is away: {error}");
-                follow(&feed, &generation, &positions).await;
+                if !std::mem::replace(&mut away, true) {
+                    let service = feed.service;
+                    warn!(service, "the view database of {service} is away: {error}");
+                }
+                follow(&feed, &generation, &positions, QUIET).await;
             }
         }
     }
@@ -95,8 +102,13 @@ async fn lives(writer: &AnyPool) -> bool {
 }
 
 /// Reads what another replica wrote, until it is time to ask for its place.
-async fn follow(feed: &Feed, generation: &Generation, positions: &watch::Sender<Positions>) {
-    let until = Instant::now() + GLANCE;
+async fn follow(
+    feed: &Feed,
+    generation: &Generation,
+    positions: &watch::Sender<Positions>,
+    time: Duration,
+) {
+    let until = Instant::now() + time;
     while Instant::now() < until {
         let awaited = feed.waiters.awaited();
         let pause = if *awaited.borrow() { AWAITED } else { QUIET };

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::{Finding, Tree};
 
 /// Every crate of the workspace with those it may name under `[dependencies]`.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("nexus-proto", &[]),
     ("nexus-es", &["nexus-proto"]),
     ("nexus-es-jetstream", &["nexus-es", "nexus-proto"]),
@@ -24,7 +24,8 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("nexus-sandbox", &["nexus-es", "nexus-runtime"]),
     // The judge knows nobody whom it judges: see docs/decisions.
     ("nexus-verify", &["nexus-es", "nexus-proto"]),
-    ("xtask", &[]),
+    ("nexus-test-postgres", &[]),
+    ("xtask", &["nexus-test-postgres"]),
 ];
 const SERVICE: &[&str] = &["nexus-es", "nexus-proto", "nexus-runtime"];
 const SERVICES: [&str; 7] = [
