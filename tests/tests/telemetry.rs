@@ -150,6 +150,10 @@ async fn a_collector_is_told_the_whole_story_of_an_order_as_one_connected_graph(
     assert!(spans.iter().all(|span| span.attributes.contains_key(STORY)));
     let repeated: Vec<_> = spans.iter().filter(|span| !span.repeated.is_empty()).collect();
     assert!(repeated.is_empty(), "{repeated:?}");
+    let all = format!("{spans:?}");
+    for personal in ["Farouk", "201000000001", "01000000001", "Abbas El Akkad"] {
+        assert!(!all.contains(personal), "{personal} stands in a span");
+    }
     // Who only looks tells nothing that happened.
     let looks = |span: &Told| span.parent.is_empty() && span.name.starts_with("GET ");
     let looked: BTreeSet<_> =
@@ -243,5 +247,23 @@ async fn the_trace_of_a_known_caller_goes_on_and_that_of_a_stranger_does_not() -
     let names: BTreeSet<_> = spans.trace(trace_id).iter().map(|span| span.text("name")).collect();
     let rpc = "nexus.order.v1.OrderService/GetOrder";
     assert_eq!(names, BTreeSet::from(["GET /v1/orders/{order_id}", rpc]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_collector_is_told_over_tls_by_whoever_knows_its_certificate() -> anyhow::Result<()> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let collector =
+        Collector::with_tls(&made.cert.pem(), &made.signing_key.serialize_pem()).await?;
+    let folder = tempfile::tempdir()?;
+    let certificate = folder.path().join("collector.pem");
+    std::fs::write(&certificate, made.cert.pem())?;
+    let mut environment = collector.environment();
+    let path = certificate.display().to_string();
+    environment.push(("OTEL_EXPORTER_OTLP_CERTIFICATE".to_owned(), path));
+    let mut nexus = Nexus::start(Options { environment, ..Options::default() }).await?;
+    nexus.rest()?.get("/v1/orders").await?;
+    collector.wait_for("for a span", |collector| !collector.spans().is_empty()).await?;
+    nexus.terminate().await?;
     Ok(())
 }

@@ -89,6 +89,9 @@ pub enum Error {
     /// The collector cannot be spoken to as asked.
     #[error("spans and metrics cannot be pushed to a collector")]
     Collector(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// A certificate for the collector cannot be read.
+    #[error("the collector's certificate {0} cannot be read")]
+    Certificate(String, #[source] io::Error),
     /// Only gRPC is spoken.
     #[error("OTEL_EXPORTER_OTLP_PROTOCOL is \"{0}\": Nexus speaks grpc, on port 4317")]
     Protocol(String),

@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use super::spans::Told;
@@ -72,10 +73,23 @@ impl Collector {
     /// # Errors
     /// When it cannot listen.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::serve(Server::builder(), "http").await
+    }
+
+    /// Starts one that speaks TLS with this certificate, which names `localhost`.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn with_tls(certificate: &str, key: &str) -> anyhow::Result<Self> {
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        Self::serve(Server::builder().tls_config(tls)?, "https").await
+    }
+
+    async fn serve(mut server: Server, scheme: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
+        let endpoint = format!("{scheme}://localhost:{}", listener.local_addr()?.port());
         let kept = Kept::default();
-        let server = tonic::transport::Server::builder()
+        let server = server
             .add_service(TraceServiceServer::new(kept.clone()))
             .add_service(MetricsServiceServer::new(kept.clone()));
         #[expect(clippy::disallowed_methods, reason = "ended by its owner's drop")]

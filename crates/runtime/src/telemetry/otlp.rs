@@ -6,13 +6,15 @@ use std::sync::atomic::AtomicUsize;
 
 use nexus_es::new_id;
 use opentelemetry::KeyValue;
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, SpanExporter as ExportsSpans,
 };
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
+use super::Error;
 use super::losses::{Bounded, Counted, CountedMetrics};
 
 /// Spans that may wait for an exporter.
@@ -65,24 +67,53 @@ pub(super) fn batches(exporter: impl ExportsSpans + 'static) -> Bounded<BatchSpa
     Bounded::new(inner, waiting, queue)
 }
 
-/// Pushes spans to the collector. Must be called inside the async runtime.
-pub(super) fn spans(setting: Option<&str>) -> Result<SpanExporter, ExporterBuildError> {
-    let builder = SpanExporter::builder().with_tonic();
-    match setting {
-        Some(endpoint) => builder.with_endpoint(endpoint).build(),
-        None => builder.build(),
+/// How to speak to a collector with TLS: the system's certificates and those that the standard
+/// variables name; nothing for one without.
+fn tls(signal: &str, setting: Option<&str>) -> Result<Option<ClientTlsConfig>, Error> {
+    let endpoint = setting
+        .map(str::to_owned)
+        .or_else(|| variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")))
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    if !endpoint.is_some_and(|endpoint| endpoint.starts_with("https:")) {
+        return Ok(None);
     }
+    let file = |name: &str| match variable(&format!("OTEL_EXPORTER_OTLP_{name}")) {
+        Some(path) => std::fs::read(&path).map(Some).map_err(|e| Error::Certificate(path, e)),
+        None => Ok(None),
+    };
+    let mut config = ClientTlsConfig::new().with_enabled_roots();
+    if let Some(authority) = file("CERTIFICATE")? {
+        config = config.ca_certificate(Certificate::from_pem(authority));
+    }
+    if let (Some(own), Some(key)) = (file("CLIENT_CERTIFICATE")?, file("CLIENT_KEY")?) {
+        config = config.identity(Identity::from_pem(own, key));
+    }
+    Ok(Some(config))
+}
+
+/// Pushes spans to the collector. Must be called inside the async runtime.
+pub(super) fn spans(setting: Option<&str>) -> Result<SpanExporter, Error> {
+    let mut builder = SpanExporter::builder().with_tonic();
+    if let Some(tls) = tls("TRACES", setting)? {
+        builder = builder.with_tls_config(tls);
+    }
+    if let Some(endpoint) = setting {
+        builder = builder.with_endpoint(endpoint);
+    }
+    Ok(builder.build()?)
 }
 
 /// Pushes metrics to the collector, every minute unless `OTEL_METRIC_EXPORT_INTERVAL` says
 /// otherwise. Must be called inside the async runtime.
 pub(super) fn metrics(
     setting: Option<&str>,
-) -> Result<PeriodicReader<CountedMetrics<MetricExporter>>, ExporterBuildError> {
-    let builder = MetricExporter::builder().with_tonic();
-    let exporter = match setting {
-        Some(endpoint) => builder.with_endpoint(endpoint).build()?,
-        None => builder.build()?,
-    };
-    Ok(PeriodicReader::builder(CountedMetrics(exporter)).build())
+) -> Result<PeriodicReader<CountedMetrics<MetricExporter>>, Error> {
+    let mut builder = MetricExporter::builder().with_tonic();
+    if let Some(tls) = tls("METRICS", setting)? {
+        builder = builder.with_tls_config(tls);
+    }
+    if let Some(endpoint) = setting {
+        builder = builder.with_endpoint(endpoint);
+    }
+    Ok(PeriodicReader::builder(CountedMetrics(builder.build()?)).build())
 }
