@@ -10,7 +10,8 @@ use nexus_tests::harness::nexus::terminate;
 use nexus_tests::harness::seven::{self, Seven};
 use nexus_tests::harness::shop::{LAMP, MUG};
 use nexus_tests::harness::{Layout, Life, Look, Nexus, Options, Wish, wait};
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -33,6 +34,8 @@ async fn seven_processes_walk_an_order_to_its_door() -> anyhow::Result<()> {
     nexus.restart_role("order").await?;
     life.walk_on().await?;
     assert_eq!(life.order().await?.text("status"), "delivered");
+    let rebuilt = nexus.tool(&["rebuild"]).await?;
+    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
     nexus.verify().await?;
     let denied = nexus.log_lines()?.into_iter();
     let denied: Vec<_> = denied.filter(|line| line.text("message").starts_with("denied")).collect();
@@ -50,6 +53,24 @@ async fn one_process_on_jetstream_walks_an_order_to_its_door() -> anyhow::Result
     nexus.verify().await?;
     assert!(nexus.terminate().await?.success());
     Ok(())
+}
+
+#[tokio::test]
+async fn a_service_that_is_away_costs_a_wait_and_nobodys_work_is_parked() -> anyhow::Result<()> {
+    let (mut nexus, shop) = Nexus::with_shop(on(Layout::SevenProcessesJetStream), 100).await?;
+    let mut life = Life::begin(&shop, Wish::of(1, &[(MUG, 3)])).await?;
+    nexus.role("inventory")?.kill()?;
+    let path = format!("/v1/orders/{}:confirm", life.order_id);
+    let asked = shop.rest.command(&path, &json!({})).await?.ok()?;
+    assert_eq!(asked["settled"], false, "{asked}");
+    let direct = shop.rest.send(Method::GET, "/v1/products", None, None).await?;
+    assert_eq!(direct.status, 503, "{}", direct.body);
+    nexus.restart_role("inventory").await?;
+    life.until_status("confirmed").await?;
+    let parked = shop.rest.get("/v1/parked").await?;
+    assert_eq!(parked["parked"], json!([]));
+    life.walk_on().await?;
+    nexus.verify().await
 }
 
 /// Processes that end with the test.

@@ -103,3 +103,38 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
         .and_then(|()| std::fs::rename(&fresh, file))
         .with_context(|| format!("cannot write {}", file.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use nexus_runtime::tls::{Tls, TlsFiles};
+
+    use super::*;
+
+    fn load(dir: &Path, role: Role) -> bool {
+        let file = |name: String| dir.join(name);
+        let files = TlsFiles {
+            certificate: file(format!("{role}.pem")),
+            key: file(format!("{role}.key")),
+            authority: file("ca.pem".to_owned()),
+        };
+        Tls::load(role, files).is_ok()
+    }
+
+    #[test]
+    fn every_role_gets_a_certificate_and_the_authority_outlives_a_renewal() {
+        let dir = tempfile::tempdir().unwrap();
+        let args =
+            CertsArgs { dir: dir.path().to_owned(), host: vec!["10.0.0.7".to_owned()], days: 7 };
+        run(&args).unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let (authority, order) = (read("ca.pem"), read("order.pem"));
+        for role in Role::ALL {
+            assert!(load(dir.path(), role), "{role}");
+        }
+        run(&args).unwrap();
+        assert_eq!(read("ca.pem"), authority);
+        assert_ne!(read("order.pem"), order);
+        assert!(load(dir.path(), Role::Order));
+        assert!(dir.path().join("nats.pem").exists());
+    }
+}

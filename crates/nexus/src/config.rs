@@ -107,7 +107,7 @@ pub(crate) struct Listen {
 }
 
 /// The settings of the services themselves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Services {
     pub(crate) order: nexus_order::Config,
     pub(crate) inventory: nexus_inventory::Config,
@@ -292,19 +292,6 @@ impl Services {
             known.extend(settings.known().iter().cloned());
         }
         Ok(services)
-    }
-}
-
-impl Default for Services {
-    fn default() -> Self {
-        Self {
-            order: nexus_order::Config::default(),
-            inventory: nexus_inventory::Config::default(),
-            fulfillment: nexus_fulfillment::Config::default(),
-            shipping: nexus_shipping::Config::default(),
-            notification: nexus_notification::Config::default(),
-            ingress: nexus_ingress::Config::default(),
-        }
     }
 }
 

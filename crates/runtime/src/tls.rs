@@ -24,6 +24,8 @@ pub use files::{Tls, TlsError, TlsFiles};
 
 /// How long a stranger may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// After an accept that failed, mostly for want of file descriptors.
+const BREATH: Duration = Duration::from_millis(100);
 /// Handshakes at once.
 const SHAKING: usize = 256;
 
@@ -65,15 +67,22 @@ impl Tls {
         strangers: bool,
     ) -> impl Stream<Item = io::Result<Accepted>> {
         let connections = futures::stream::unfold(listener, async |listener| {
-            Some((listener.accept().await, listener))
+            let accepted = listener.accept().await;
+            if let Err(error) = &accepted {
+                tracing::error!("no connection can be accepted: {error}");
+                tokio::time::sleep(BREATH).await;
+            }
+            Some((accepted, listener))
         });
         let shaken = connections.map(move |accepted| {
             let tls = Arc::clone(&self);
             async move {
                 let (stream, from) = accepted?;
                 let shaken = tokio::time::timeout(HANDSHAKE, tls.shake(stream, strangers)).await;
-                shaken.unwrap_or_else(|_| Err(too_slow())).inspect_err(|error| {
-                    tracing::warn!("denied: the TLS handshake of {} failed: {error}", from.ip());
+                shaken.unwrap_or_else(|_| Err(too_slow())).inspect_err(|error| match error.kind() {
+                    // A probe that only looks whether somebody listens.
+                    io::ErrorKind::UnexpectedEof => {}
+                    _ => tracing::warn!("denied: a TLS handshake of {}: {error}", from.ip()),
                 })
             }
         });

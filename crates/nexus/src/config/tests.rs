@@ -1,3 +1,5 @@
+//! What is taken, what is refused, and that the page for operators is complete.
+
 use super::*;
 
 fn read(file: &str, environment: &[(&str, &str)], shape: Shape) -> anyhow::Result<Config> {

@@ -41,7 +41,7 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// The certificate is for somebody else.
-    #[error("{} is not the certificate of {role}: it must name {}", path.display(), role.identity())]
+    #[error("{} is not {role}'s certificate: it must name {}", path.display(), role.identity())]
     WrongRole {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,5 @@
 //! The chassis over real connections.
+#![cfg(test)]
 
 mod certificates;
 mod tls;
