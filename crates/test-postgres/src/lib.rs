@@ -80,6 +80,14 @@ impl Place {
         Ok(Self { folder: tempfile::tempdir()?, database: Some(TestDatabase::create()?) })
     }
 
+    /// A new one of the other kind.
+    ///
+    /// # Errors
+    /// [`StartError`] when there is no server and none can be started.
+    pub fn other(&self) -> Result<Self, StartError> {
+        if self.database.is_some() { Self::in_folder() } else { Self::in_postgres() }
+    }
+
     /// What `NEXUS_<SERVICE>_DATABASE` says for it.
     #[must_use]
     pub fn setting(&self) -> String {

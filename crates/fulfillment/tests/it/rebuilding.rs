@@ -11,7 +11,7 @@ use nexus_proto::fulfillment::v1 as proto;
 use crate::shop::{Shop, keyed};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rebuilt_views_equal_the_live_ones() {
+async fn rebuilt_views_equal_the_live_ones_and_those_in_the_other_database() {
     let shop = Shop::open().await;
     shop.sells("MUG");
     shop.confirm("mona", "CAI", &[("MUG", 2, "A-1"), ("TEA", 1, "A-2")]).await;
@@ -32,6 +32,13 @@ async fn rebuilt_views_equal_the_live_ones() {
     shop.running.views.rebuild().await.unwrap();
     assert_eq!(shop.running.views.content_hash().await.unwrap(), live);
     assert_eq!(shop.of_order("mona").await[0].status, "packed");
+
+    let other = shop.on_the_other_database().await;
+    let read = shop.running.views.positions();
+    other.running.views.wait_for(&read, Duration::from_secs(10)).await.unwrap();
+    assert_eq!(other.running.views.content_hash().await.unwrap(), live);
+    assert_eq!(other.of_order("mona").await, shop.of_order("mona").await);
+    other.close().await;
     shop.close().await;
 }
 

@@ -24,6 +24,7 @@ use nexus_proto::order::v1 as order;
 use nexus_proto::order::v1::order_service_server::OrderServiceServer;
 use nexus_runtime::rpc::{KeyCheck, RpcLayer};
 use nexus_runtime::{Channels, Ports, Running, Secrets};
+use nexus_test_postgres::Place;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -61,7 +62,7 @@ pub(crate) struct Shop {
     pub(crate) tasks: Tasks,
     client: FulfillmentServiceClient<Channel>,
     told: std::sync::Mutex<BTreeMap<String, Last>>,
-    _views: tempfile::TempDir,
+    place: Place,
 }
 
 impl Shop {
@@ -71,7 +72,15 @@ impl Shop {
 
     /// A service that starts on what `log` holds already.
     pub(crate) async fn open_over(log: MemoryLog) -> Self {
-        let views = tempfile::tempdir().unwrap();
+        Self::open_in(log, Place::new().unwrap()).await
+    }
+
+    /// The same log read into the other kind of database.
+    pub(crate) async fn on_the_other_database(&self) -> Self {
+        Self::open_in(self.log.clone(), self.place.other().unwrap()).await
+    }
+
+    async fn open_in(log: MemoryLog, place: Place) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
         // The same in each shop: a restart keeps them.
@@ -89,7 +98,7 @@ impl Shop {
             vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
             tasks: tasks.clone(),
             processes: tasks.clone(),
-            database: views.path().to_path_buf().into(),
+            database: place.setting().parse().unwrap(),
             channels: Channels::shared(&uri, Arc::clone(&secrets)).unwrap(),
             secrets: Arc::clone(&secrets),
             speed: 1.0,
@@ -112,7 +121,7 @@ impl Shop {
         let channel = Channel::from_shared(uri).unwrap().connect_lazy();
         let client = FulfillmentServiceClient::new(channel).max_decoding_message_size(max);
         let told = std::sync::Mutex::default();
-        Self { log, orders, inventory, running, tasks, client, told, _views: views }
+        Self { log, orders, inventory, running, tasks, client, told, place }
     }
 
     pub(crate) fn client(&self) -> FulfillmentServiceClient<Channel> {

@@ -238,4 +238,5 @@ async fn rebuilt_accounts_equal_the_live_ones() {
     let live = world.running.views.content_hash().await.unwrap();
     world.running.views.rebuild().await.unwrap();
     assert_eq!(world.running.views.content_hash().await.unwrap(), live);
+    world.other_database_equals_live().await;
 }

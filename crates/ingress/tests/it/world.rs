@@ -13,12 +13,14 @@ use nexus_es::memory::{
 };
 use nexus_es::seal::{MasterKeys, Vault};
 use nexus_es::tasks::Tasks;
+use nexus_es::views::Views;
 use nexus_es::{Actor, AggregateId, Cause, Commit, Entry, Heard, Payload, Version, clock, new_id};
 use nexus_ingress::Config;
 use nexus_proto::ingress::v1::InboxReceived;
 use nexus_proto::notification::v1 as notification;
 use nexus_proto::shipping::v1::{CourierAccountAmended, CourierAccountOpened};
 use nexus_runtime::{Channels, Ports, Running, Secrets};
+use nexus_test_postgres::Place;
 use prost::Message;
 use tower::ServiceExt;
 use zeroize::Zeroizing;
@@ -34,7 +36,7 @@ pub(crate) struct World {
     pub(crate) vault: Arc<Vault>,
     pub(crate) running: Running,
     pub(crate) router: Router,
-    _views: tempfile::TempDir,
+    place: Place,
 }
 
 pub(crate) async fn ingress() -> World {
@@ -42,7 +44,7 @@ pub(crate) async fn ingress() -> World {
     let masters = MasterKeys::new(MasterKeys::generate().unwrap()).unwrap();
     let vault = Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters));
     let secrets = Arc::new(Secrets::new(Zeroizing::new(vec![7; 32])));
-    let views = tempfile::tempdir().unwrap();
+    let place = Place::new().unwrap();
     let ports = Ports {
         log: Arc::new(log.clone()),
         leases: Arc::new(MemoryLeases::default()),
@@ -52,17 +54,29 @@ pub(crate) async fn ingress() -> World {
         vault: Arc::clone(&vault),
         tasks: Tasks::default(),
         processes: Tasks::default(),
-        database: views.path().to_owned().into(),
+        database: place.setting().parse().unwrap(),
         // Nobody listens there: ingress needs no other service.
         channels: Channels::shared("http://127.0.0.1:9", Arc::clone(&secrets)).unwrap(),
         secrets,
         speed: 1.0,
     };
     let (router, running) = nexus_ingress::run(ports, Config::default()).await.unwrap();
-    World { log, vault, running, router, _views: views }
+    World { log, vault, running, router, place }
 }
 
 impl World {
+    /// Accounts that are read into the other kind of database are the same.
+    pub(crate) async fn other_database_equals_live(&self) {
+        let live = self.running.views.content_hash().await.unwrap();
+        let other = self.place.other().unwrap();
+        let database = other.setting().parse().unwrap();
+        let config = nexus_ingress::views_config(database);
+        let log = Arc::new(self.log.clone());
+        let views = Views::start(config, log, Tasks::default()).await.unwrap();
+        views.wait_for(&self.running.views.positions(), Duration::from_secs(10)).await.unwrap();
+        assert_eq!(views.content_hash().await.unwrap(), live);
+    }
+
     pub(crate) async fn with_accounts() -> Self {
         let world = ingress().await;
         world.open_courier().await;

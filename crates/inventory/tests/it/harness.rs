@@ -17,7 +17,7 @@ use nexus_proto::inventory::v1::inventory_service_client::InventoryServiceClient
 use nexus_runtime::channels::Client;
 use nexus_runtime::rpc::{KeyCheck, RpcLayer};
 use nexus_runtime::{Channels, Ports, Secrets};
-use tempfile::TempDir;
+use nexus_test_postgres::Place;
 use tonic::service::RoutesBuilder;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -39,7 +39,7 @@ pub(crate) struct Inventory {
     pub(crate) views: Arc<Views>,
     channels: Channels,
     tasks: Tasks,
-    _directory: TempDir,
+    place: Place,
 }
 
 /// Inventory over a log in memory.
@@ -56,7 +56,15 @@ pub(crate) async fn stocked() -> Inventory {
 
 impl Inventory {
     pub(crate) async fn over(log: Arc<dyn EventLog>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::over_in(log, Place::new().unwrap()).await
+    }
+
+    /// The same log read into the other kind of database.
+    pub(crate) async fn on_the_other_database(&self) -> Self {
+        Self::over_in(Arc::clone(&self.log), self.place.other().unwrap()).await
+    }
+
+    async fn over_in(log: Arc<dyn EventLog>, place: Place) -> Self {
         let secrets = Arc::new(Secrets::new(Zeroizing::new(vec![7; 32])));
         let address = "127.0.0.1:0".parse().unwrap();
         let incoming = TcpIncoming::bind(address).unwrap();
@@ -73,7 +81,7 @@ impl Inventory {
             vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
             tasks: tasks.clone(),
             processes: tasks.clone(),
-            database: directory.path().to_owned().into(),
+            database: place.setting().parse().unwrap(),
             channels: channels.clone(),
             secrets: Arc::clone(&secrets),
             speed: 1.0,
@@ -88,7 +96,7 @@ impl Inventory {
             let stop = stopping.cancelled_owned();
             server.serve_with_incoming_shutdown(incoming, stop).await.unwrap();
         });
-        Self { log, views: running.views, channels, tasks, _directory: directory }
+        Self { log, views: running.views, channels, tasks, place }
     }
 
     pub(crate) async fn furnish(&self) {

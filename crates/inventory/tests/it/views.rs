@@ -69,6 +69,32 @@ async fn views_rebuilt_from_the_log_equal_those_that_grew_with_it() {
 }
 
 #[tokio::test]
+async fn both_databases_hold_the_same_rows_and_answer_the_same() {
+    let inventory = stocked().await;
+    a_busy_day(&inventory).await;
+    caught_up(&inventory).await;
+    let other = inventory.on_the_other_database().await;
+    other.views.wait_for(&inventory.views.positions(), Duration::from_secs(10)).await.unwrap();
+    let hashes = [&inventory, &other].map(|one| one.views.content_hash());
+    let hashes = futures::future::join_all(hashes).await;
+    assert_eq!(hashes[0].as_ref().unwrap(), hashes[1].as_ref().unwrap());
+    let answers = async |one: &Inventory| {
+        let mut client = one.client();
+        let products = proto::ListProductsRequest { query: "TIN".into(), ..Default::default() };
+        let bins = proto::ListBinsRequest { warehouse: "MAIN".into(), ..Default::default() };
+        let movements = proto::ListMovementsRequest { sku: "MUG".into(), ..Default::default() };
+        let stock = proto::ListStockRequest { page_size: 2, ..Default::default() };
+        (
+            client.list_products(one.ask(products)).await.unwrap().into_inner(),
+            client.list_bins(one.ask(bins)).await.unwrap().into_inner(),
+            client.list_movements(one.ask(movements)).await.unwrap().into_inner(),
+            client.list_stock(one.ask(stock)).await.unwrap().into_inner(),
+        )
+    };
+    assert_eq!(answers(&inventory).await, answers(&other).await);
+}
+
+#[tokio::test]
 async fn the_stock_that_is_listed_is_the_stock_that_the_ledger_has() {
     let inventory = stocked().await;
     a_busy_day(&inventory).await;

@@ -116,4 +116,5 @@ async fn rebuilt_views_equal_the_live_ones_and_words_of_the_erased_are_gone() {
     let live = world.running.views.content_hash().await.unwrap();
     world.running.views.rebuild().await.unwrap();
     assert_eq!(world.running.views.content_hash().await.unwrap(), live);
+    world.other_database_equals_live().await;
 }

@@ -14,6 +14,7 @@ use nexus_es::memory::{
 use nexus_es::ports::Checkpoints;
 use nexus_es::seal::{MasterKeys, Vault};
 use nexus_es::tasks::Tasks;
+use nexus_es::views::Views;
 use nexus_es::{Actor, AggregateId, Cause, Commit, Entry, Payload, Version, clock, new_id};
 use nexus_notification::Config;
 use nexus_proto::common::v1::{Consent, Recipient};
@@ -25,6 +26,7 @@ use nexus_proto::order::v1::{
 use nexus_proto::shipping::v1 as shipping;
 use nexus_runtime::rpc::{KeyCheck, RpcLayer};
 use nexus_runtime::{Channels, Ports, Running, Secrets};
+use nexus_test_postgres::Place;
 use prost::Message;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -118,7 +120,8 @@ pub(crate) struct World {
     ports: Ports,
     config: Config,
     tasks: Tasks,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
+    place: Place,
 }
 
 impl World {
@@ -129,6 +132,7 @@ impl World {
 
     async fn with_grace(grace: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let place = Place::new().unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let sandbox = nexus_sandbox::start(nexus_sandbox::Config {
             data_dir: folder.path().join("sandbox"),
@@ -155,7 +159,7 @@ impl World {
             vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
             tasks: Tasks::default(),
             processes: Tasks::default(),
-            database: folder.path().join("views").into(),
+            database: place.setting().parse().unwrap(),
             channels: channels.clone(),
             secrets: Arc::clone(&secrets),
             speed: SPEED,
@@ -192,7 +196,8 @@ impl World {
             ports,
             config,
             tasks,
-            folder,
+            _folder: folder,
+            place,
         }
     }
 
@@ -334,6 +339,18 @@ impl World {
             .await;
     }
 
+    /// Views that are read into the other kind of database have the same rows.
+    pub(crate) async fn other_database_equals_live(&self) {
+        let live = self.running.views.content_hash().await.unwrap();
+        let other = self.place.other().unwrap();
+        let database = other.setting().parse().unwrap();
+        let config = nexus_notification::views_config(database, &self.ports.vault);
+        let log = Arc::new(self.log.clone());
+        let views = Views::start(config, log, Tasks::default()).await.unwrap();
+        views.wait_for(&self.running.views.positions(), Duration::from_secs(10)).await.unwrap();
+        assert_eq!(views.content_hash().await.unwrap(), live);
+    }
+
     /// Ends this notification and starts another one over the same logs that has lost its
     /// checkpoints, timers and views.
     pub(crate) async fn forgetful(mut self) -> Self {
@@ -346,7 +363,8 @@ impl World {
         self.ports.leases = Arc::new(MemoryLeases::default());
         self.ports.tasks = Tasks::default();
         self.ports.processes = Tasks::default();
-        self.ports.database = self.folder.path().join("again").into();
+        self.place = Place::new().unwrap();
+        self.ports.database = self.place.setting().parse().unwrap();
         let mut routes = RoutesBuilder::default();
         let started = nexus_notification::run(self.ports.clone(), self.config.clone(), &mut routes);
         self.running = started.await.unwrap();

@@ -1,11 +1,13 @@
 //! Contacts are found by their phone, whoever spells it how.
 
+use nexus_order::Config;
 use nexus_proto::common::v1::Consent;
 use nexus_proto::order::v1 as proto;
+use nexus_test_postgres::Place;
 use tonic::Code;
 
 use crate::support::{
-    DEADLINE, World, call, is_replayed, keyed, line, mona, order_of, reason, world,
+    DEADLINE, World, call, is_replayed, keyed, line, mona, order_of, reason, world, world_in,
 };
 
 async fn create(world: &World, asked: proto::CreateContactRequest) -> proto::Contact {
@@ -107,11 +109,12 @@ async fn an_erased_contact_is_gone_from_views_and_search_and_totals_stay() {
     assert!(!create(&world, mona()).await.existing);
     world.client().erase_contact(call(erase)).await.unwrap();
     world.is_rebuilt_the_same().await;
+    world.on_the_other_database().await;
 }
 
 #[tokio::test]
 async fn an_erased_contact_stands_in_no_file_of_the_views() {
-    let world = world().await;
+    let world = world_in(Place::in_folder().unwrap(), Config::default()).await;
     let order = world.create(vec![line("MUG-RED", 1)]).await;
     world.create(vec![line("MUG-BLUE", 1)]).await;
     let words = ["Mona Ali", "1001234567", "ring twice", "9 Road 233", "mona"];

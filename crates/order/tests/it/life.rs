@@ -106,6 +106,7 @@ async fn an_order_of_two_parcels_is_followed_to_its_end() {
     assert_eq!((order.lifecycle.as_str(), order.progress), ("closed", None));
     assert_eq!(order.tracking_status.as_deref(), Some("delivered"));
     world.is_rebuilt_the_same().await;
+    world.on_the_other_database().await;
 }
 
 #[tokio::test]
@@ -129,6 +130,7 @@ async fn an_order_of_which_nothing_was_found_says_so_and_can_still_be_cancelled(
     assert_eq!(world.shows(&id, "", "cancelled").await, "cancelled");
     assert_eq!(world.get(&id).await.exceptions, []);
     world.is_rebuilt_the_same().await;
+    world.on_the_other_database().await;
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use nexus_proto::order::v1::order_service_client::OrderServiceClient;
 use nexus_runtime::channels::Client;
 use nexus_runtime::rpc::{KeyCheck, RpcLayer};
 use nexus_runtime::{Channels, Ports, Running, Secrets};
+use nexus_test_postgres::Place;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -55,8 +56,9 @@ pub(crate) struct World {
     pub(crate) running: Running,
     pub(crate) channels: Channels,
     pub(crate) client: OrderServiceClient<Client>,
+    stores: Stores,
     tasks: Stop,
-    views_dir: Option<tempfile::TempDir>,
+    place: Option<Place>,
 }
 
 /// Ends what runs when the test does.
@@ -84,17 +86,20 @@ pub(crate) struct Stores {
 }
 
 pub(crate) async fn world_with(config: Config) -> World {
-    let views = tempfile::tempdir().unwrap();
+    world_in(Place::new().unwrap(), config).await
+}
+
+pub(crate) async fn world_in(place: Place, config: Config) -> World {
     let stores = Stores {
         log: Arc::new(MemoryLog::default()),
         leases: Arc::new(MemoryLeases::default()),
         checkpoints: Arc::new(MemoryCheckpoints::default()),
         timers: Arc::new(MemoryTimers::default()),
         keys: Arc::new(MemoryKeyStore::default()),
-        database: views.path().to_owned().into(),
+        database: place.setting().parse().unwrap(),
     };
     let world = world_on(stores, Inventory::default(), config).await;
-    World { views_dir: Some(views), ..world }
+    World { place: Some(place), ..world }
 }
 
 /// The service over `stores`, beside an inventory that may have lived before.
@@ -105,6 +110,7 @@ pub(crate) async fn world_on(stores: Stores, inventory: Inventory, config: Confi
     let uri = format!("http://{}", listener.local_addr().unwrap());
     let channels = Channels::shared(&uri, Arc::clone(&secrets)).unwrap();
     let tasks = Tasks::default();
+    let kept = stores.clone();
     let ports = Ports {
         log: Arc::clone(&stores.log),
         leases: stores.leases,
@@ -134,12 +140,13 @@ pub(crate) async fn world_on(stores: Stores, inventory: Inventory, config: Confi
     let client = OrderServiceClient::new(channels.channel()).max_decoding_message_size(8 << 20);
     World {
         log: stores.log,
+        stores: kept,
         inventory,
         running,
         channels,
         client,
         tasks: Stop(tasks),
-        views_dir: None,
+        place: None,
     }
 }
 
@@ -355,7 +362,8 @@ impl World {
 
     /// True when the bytes of `text` stand in any file of the views.
     pub(crate) fn view_files_hold(&self, text: &str) -> bool {
-        let files = std::fs::read_dir(self.views_dir.as_ref().unwrap()).unwrap();
+        let folder = self.place.as_ref().and_then(Place::folder).unwrap();
+        let files = std::fs::read_dir(folder).unwrap();
         let mut files = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
         files.any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
     }
@@ -365,15 +373,31 @@ impl World {
         assert!(self.tasks.0.shut_down(DEADLINE).await);
     }
 
-    pub(crate) async fn is_rebuilt_the_same(&self) {
+    /// The digest of the rows when everything has been read.
+    async fn rows(&self) -> String {
         let views = &self.running.views;
-        let live = tokio::time::timeout(DEADLINE, async {
+        let caught_up = async {
             while !views.caught_up().await.unwrap() {
                 tokio::task::yield_now().await;
             }
-            views.content_hash().await.unwrap()
-        });
-        let live = live.await.unwrap();
+        };
+        tokio::time::timeout(DEADLINE, caught_up).await.unwrap();
+        views.content_hash().await.unwrap()
+    }
+
+    /// The same service over the same log, its views in the other kind of database.
+    pub(crate) async fn on_the_other_database(&self) -> Self {
+        let place = self.place.as_ref().unwrap().other().unwrap();
+        let database = place.setting().parse().unwrap();
+        let stores = Stores { database, ..self.stores.clone() };
+        let other = world_on(stores, self.inventory.clone(), Config::default()).await;
+        assert_eq!(other.rows().await, self.rows().await);
+        Self { place: Some(place), ..other }
+    }
+
+    pub(crate) async fn is_rebuilt_the_same(&self) {
+        let views = &self.running.views;
+        let live = self.rows().await;
         views.rebuild().await.unwrap();
         assert_eq!(views.content_hash().await.unwrap(), live);
     }

@@ -10,6 +10,7 @@ use nexus_es::memory::{
 };
 use nexus_es::seal::{MasterKeys, Vault};
 use nexus_es::tasks::Tasks;
+use nexus_es::views::Views;
 use nexus_es::{Actor, ActorKind, derived_id};
 use nexus_proto::common::v1::{Address, Recipient, SkuUnits};
 use nexus_proto::fulfillment::v1 as fulfillment;
@@ -23,6 +24,7 @@ use nexus_runtime::channels::Client;
 use nexus_runtime::rpc::{KeyCheck, RpcLayer};
 use nexus_runtime::{Channels, Ports, Running, Secrets};
 use nexus_shipping::Config;
+use nexus_test_postgres::Place;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -67,12 +69,14 @@ pub(crate) struct World {
     ports: Ports,
     config: Config,
     tasks: Tasks,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
+    place: Place,
 }
 
 impl World {
     pub(crate) async fn start(pace: Pace) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let place = Place::new().unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let sandbox = nexus_sandbox::start(nexus_sandbox::Config {
             data_dir: folder.path().join("sandbox"),
@@ -87,7 +91,7 @@ impl World {
         let address = format!("http://{}", grpc.local_addr().unwrap());
         let channels = Channels::shared(&address, Arc::clone(&secrets)).unwrap();
         let log = MemoryLog::default();
-        let ports = ports(&log, &channels, &secrets, folder.path(), pace);
+        let ports = ports(&log, &channels, &secrets, &place, pace);
         let config = Config {
             bosta_sandbox_url: sandbox.courier_url(),
             ingress_url: format!("http://{}", doors.local_addr().unwrap()),
@@ -127,7 +131,8 @@ impl World {
             ports,
             config,
             tasks,
-            folder,
+            _folder: folder,
+            place,
         }
     }
 
@@ -141,7 +146,8 @@ impl World {
         self.ports.leases = Arc::new(MemoryLeases::default());
         self.ports.tasks = Tasks::default();
         self.ports.processes = Tasks::default();
-        self.ports.database = self.folder.path().join("again").into();
+        self.place = Place::new().unwrap();
+        self.ports.database = self.place.setting().parse().unwrap();
         let mut routes = RoutesBuilder::default();
         routes.add_service(OrderServiceServer::new(self.orders.clone()));
         routes.add_service(FulfillmentServiceServer::new(self.fulfillments.clone()));
@@ -337,6 +343,14 @@ impl World {
         let live = self.running.views.content_hash().await.unwrap();
         self.running.views.rebuild().await.unwrap();
         assert_eq!(self.running.views.content_hash().await.unwrap(), live);
+        // And those that are read into the other kind of database.
+        let other = self.place.other().unwrap();
+        let database = other.setting().parse().unwrap();
+        let config = nexus_shipping::views_config(database, &self.ports.vault);
+        let log = Arc::new(self.log.clone());
+        let views = Views::start(config, log, Tasks::default()).await.unwrap();
+        views.wait_for(&self.running.views.positions(), Duration::from_secs(10)).await.unwrap();
+        assert_eq!(views.content_hash().await.unwrap(), live);
     }
 
     pub(crate) async fn close(self) {
@@ -351,7 +365,7 @@ fn ports(
     log: &MemoryLog,
     channels: &Channels,
     secrets: &Arc<Secrets>,
-    folder: &std::path::Path,
+    place: &Place,
     pace: Pace,
 ) -> Ports {
     let masters = MasterKeys::new(MasterKeys::generate().unwrap()).unwrap();
@@ -364,7 +378,7 @@ fn ports(
         vault: Arc::new(Vault::new(Arc::new(MemoryKeyStore::default()), masters)),
         tasks: Tasks::default(),
         processes: Tasks::default(),
-        database: folder.join("views").into(),
+        database: place.setting().parse().unwrap(),
         channels: channels.clone(),
         secrets: Arc::clone(secrets),
         speed: pace.nexus,
