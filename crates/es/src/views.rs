@@ -8,16 +8,20 @@
 
 mod database;
 mod hash;
+mod recent;
 mod replicas;
 pub mod rows;
 mod runner;
 mod waiters;
 
+use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{AnyConnection, AnyPool};
+use tokio::sync::futures::OwnedNotified;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -134,6 +138,20 @@ pub struct Views {
     waiters: Arc<Waiters>,
     /// One rebuild at a time; the highest generation that was begun.
     rebuilding: tokio::sync::Mutex<u64>,
+}
+
+/// A change that is being waited for since [`Views::expect`].
+pub struct Expected {
+    waiters: Arc<Waiters>,
+    change: Pin<Box<OwnedNotified>>,
+}
+
+impl Expected {
+    /// Waits for the change, at most `patience`; false when it did not come.
+    pub async fn came(self, patience: Duration) -> bool {
+        let _waits = self.waiters.wait();
+        tokio::time::timeout(patience, self.change).await.is_ok()
+    }
 }
 
 /// One database that is being fed.
@@ -268,6 +286,73 @@ impl Views {
         }
     }
 
+    /// Begins to wait for the next change of `key`: whoever then does what leads to that change
+    /// need not ask for it before it comes.
+    #[must_use]
+    pub fn expect(&self, key: &str) -> Expected {
+        let waiter = self.waiters.register(key);
+        let mut change = Box::pin(waiter.notified_owned());
+        change.as_mut().enable();
+        Expected { waiters: Arc::clone(&self.waiters), change }
+    }
+
+    /// What `read` finds in the database under `key`, kept until a batch changes that key: for
+    /// rows that are read for nearly every request and hardly ever change.
+    ///
+    /// # Errors
+    /// What `read` answers.
+    pub async fn cached<T: Send + Sync + 'static, E>(
+        &self,
+        key: &str,
+        read: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<Arc<T>, E> {
+        let recent = &self.waiters.recent;
+        if let Some(found) = recent.get(key) {
+            return Ok(found);
+        }
+        let since = recent.batches();
+        let found = Arc::new(read.await?);
+        recent.keep(key, &found, since);
+        Ok(found)
+    }
+
+    /// As [`Self::cached`], for the rows of several names: `read` is asked for those that are not
+    /// kept, and answers the ones that exist. A row's key is `kind`, a colon and its name.
+    ///
+    /// # Errors
+    /// What `read` answers.
+    pub async fn cached_rows<T, E, Fut>(
+        &self,
+        kind: &str,
+        names: &[String],
+        read: impl FnOnce(Vec<String>) -> Fut + Send,
+    ) -> Result<HashMap<String, Arc<T>>, E>
+    where
+        T: Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<(String, T)>, E>> + Send,
+    {
+        let recent = &self.waiters.recent;
+        let key = |name: &str| format!("{kind}:{name}");
+        let since = recent.batches();
+        let mut rows = HashMap::with_capacity(names.len());
+        let mut missing = Vec::new();
+        for name in names {
+            match recent.get(&key(name)) {
+                Some(row) => drop(rows.insert(name.clone(), row)),
+                None => missing.push(name.clone()),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(rows);
+        }
+        for (name, row) in read(missing).await? {
+            let row = Arc::new(row);
+            recent.keep(&key(&name), &row, since);
+            rows.insert(name, row);
+        }
+        Ok(rows)
+    }
+
     /// True when the views have read everything that stood in their logs at the time of the call.
     ///
     /// # Errors
@@ -306,6 +391,7 @@ impl Views {
             }
         };
         unfinished.finished();
+        self.waiters.recent.clear();
         old.stop.cancel();
         old.generation.remove().await;
         info!(service = self.config.service, "views of {} rebuilt", self.config.service);
@@ -328,6 +414,7 @@ impl Views {
             let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *live, fresh)
         };
+        self.waiters.recent.clear();
         old.stop.cancel();
         old.generation.remove().await;
         info!(service = self.config.service, "views of {} are newer ones", self.config.service);

@@ -168,7 +168,7 @@ impl Door {
     }
 
     async fn look_up(&self, kind: Kind, token_sha256: &[u8]) -> Result<Option<Account>, No> {
-        let found = accounts::by_token(&self.views.pool(), kind, token_sha256).await;
+        let found = accounts::by_token(&self.views, kind, token_sha256).await;
         found.map_err(|error| {
             warn!("the accounts cannot be read: {error}");
             No::ComeAgain

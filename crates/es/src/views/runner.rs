@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::database::{self, Generation};
+use super::rows;
 use super::waiters::{Changes, Waiters};
 use super::{View, ViewError, ViewsConfig};
 use crate::commit::Stored;
 use crate::heard::{Heard, Positions};
 use crate::ids::Position;
 use crate::log::{EventLog, LogError};
+use crate::measure;
 use crate::tasks::{Tasks, panic_text};
 
 const BATCH: usize = 500;
@@ -29,6 +31,8 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 const BUSY: usize = 20;
 const WINDOW: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_millis(4);
+/// So many times longer while nobody waits for what the batch will show.
+const UNHURRIED: u32 = 5;
 /// A write-ahead log that readers kept from being emptied is tried again after this.
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
 /// A commit that fails so often while applied alone is set aside, so that it blocks no other.
@@ -92,29 +96,13 @@ fn commits_of(batch: &Batch) -> usize {
     batch.iter().map(|(_, commits)| commits.len()).sum()
 }
 
-/// Puts what has arrived into one batch, the commits of one log together: a transaction and its
-/// statements cost the same for one commit as for twenty. Under load it waits a moment for more.
-async fn gather(first: Arrived, arrivals: &mut mpsc::Receiver<Arrived>, busy: bool) -> Batch {
-    let mut batch: Batch = vec![first];
-    let linger = tokio::time::sleep(LINGER);
-    tokio::pin!(linger);
-    while commits_of(&batch) < BATCH {
-        let more = if busy {
-            tokio::select! {
-                biased;
-                more = arrivals.recv() => more,
-                () = &mut linger => None,
-            }
-        } else {
-            arrivals.try_recv().ok()
-        };
-        let Some((source, commits)) = more else { break };
-        match batch.iter_mut().find(|(present, _)| *present == source) {
-            Some((_, present)) => present.extend(commits),
-            None => batch.push((source, commits)),
-        }
+/// Puts `arrived` into the batch, the commits of one log together: a transaction and its
+/// statements cost the same for one commit as for twenty.
+fn put(batch: &mut Batch, (source, commits): Arrived) {
+    match batch.iter_mut().find(|(present, _)| *present == source) {
+        Some((_, present)) => present.extend(commits),
+        None => batch.push((source, commits)),
     }
-    batch
 }
 
 impl Runner {
@@ -140,10 +128,35 @@ impl Runner {
                 }
             };
             let Some(first) = first else { return };
-            let batch = gather(first, &mut arrivals, load.busy).await;
+            let batch = self.gather(first, &mut arrivals, load.busy).await;
             load.add(commits_of(&batch));
             self.take_in(&batch).await;
         }
+    }
+
+    /// What has arrived, as one batch. Under load it waits a moment for more, and longer while
+    /// nobody waits for it.
+    async fn gather(
+        &self,
+        first: Arrived,
+        arrivals: &mut mpsc::Receiver<Arrived>,
+        busy: bool,
+    ) -> Batch {
+        let mut batch = Batch::new();
+        put(&mut batch, first);
+        let mut lingers = if busy { UNHURRIED } else { 0 };
+        while commits_of(&batch) < BATCH {
+            if let Ok(more) = arrivals.try_recv() {
+                put(&mut batch, more);
+                continue;
+            }
+            if lingers == 0 || (lingers < UNHURRIED && self.waiters.any()) {
+                break;
+            }
+            lingers -= 1;
+            tokio::time::sleep(LINGER).await;
+        }
+        batch
     }
 
     /// Applies a batch, however long it takes; commit by commit when it fails as a whole.
@@ -199,6 +212,7 @@ impl Runner {
     }
 
     async fn apply(&self, batch: &Batch) -> Result<(), ViewError> {
+        let began = Instant::now();
         let mut changes = Changes::default();
         let mut reached = Positions::default();
         let mut tx = self.generation.writer.begin().await?;
@@ -211,10 +225,9 @@ impl Runner {
                 reached.advance(source, last.position);
             }
         }
-        for (source, position) in &reached.0 {
-            checkpoint(&mut tx, source, *position).await?;
-        }
+        checkpoint(&mut tx, &reached).await?;
         tx.commit().await?;
+        measure::tell(|meter| meter.applied(self.service, commits_of(batch), began.elapsed()));
         if changes.forgets {
             self.forgetting.store(true, Ordering::Relaxed);
         }
@@ -264,13 +277,15 @@ impl Runner {
         .bind(whole(cause))
         .execute(&mut *tx)
         .await?;
-        checkpoint(&mut tx, source, commit.position).await?;
+        checkpoint(&mut tx, &Positions::one(source, commit.position)).await?;
         tx.commit().await?;
         self.publish(&Positions::one(source, commit.position), &Changes::default());
         Ok(())
     }
 
     fn publish(&self, reached: &Positions, changes: &Changes) {
+        // First, so that whoever waited for a position finds nothing older.
+        self.waiters.recent.changed(changes);
         self.positions.send_modify(|positions| {
             for (service, position) in &reached.0 {
                 positions.advance(service, *position);
@@ -313,20 +328,12 @@ fn heard(commits: &[Stored]) -> Result<Vec<Heard>, ViewError> {
     Ok(heard)
 }
 
-async fn checkpoint(
-    tx: &mut AnyConnection,
-    source: &str,
-    position: Position,
-) -> Result<(), ViewError> {
-    sqlx::query(
-        "INSERT INTO view_checkpoints (service, position) VALUES ($1, $2) \
-         ON CONFLICT (service) DO UPDATE SET position = excluded.position",
-    )
-    .bind(source.to_owned())
-    .bind(i64::try_from(position.0).unwrap_or(i64::MAX))
-    .execute(tx)
-    .await?;
-    Ok(())
+async fn checkpoint(tx: &mut AnyConnection, reached: &Positions) -> Result<(), ViewError> {
+    let positions = reached.0.iter();
+    let rows = positions.map(|(service, position)| [service.as_str().into(), position.0.into()]);
+    let conflict = "ON CONFLICT (service) DO UPDATE SET position = excluded.position";
+    let into = "view_checkpoints (service, position)";
+    Ok(rows::insert(tx, into, conflict, rows.collect()).await?)
 }
 
 /// Tails one log into the runner's queue; a failing log is tried again for ever.

@@ -1,15 +1,17 @@
-//! Those who wait for one row to change.
+//! Those who must hear that a row changed: who waits for it, and what is kept of it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::recent::Recent;
+
 /// What a batch changed.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Keys of rows, for example `order:01…`.
-    keys: BTreeSet<String>,
+    pub(super) keys: BTreeSet<String>,
     pub(super) forgets: bool,
 }
 
@@ -32,6 +34,7 @@ const PRUNE_AT: usize = 1024;
 #[derive(Default)]
 pub(super) struct Waiters {
     waiting: Mutex<Waiting>,
+    pub(super) recent: Recent,
     /// Whether anybody waits, and how many.
     awaited: watch::Sender<bool>,
     count: Mutex<usize>,
@@ -58,6 +61,11 @@ impl Waiters {
     pub(super) fn wait(&self) -> Waits<'_> {
         self.counted(|count| count + 1);
         Waits(self)
+    }
+
+    /// True while somebody waits.
+    pub(super) fn any(&self) -> bool {
+        *self.awaited.borrow()
     }
 
     pub(super) fn awaited(&self) -> watch::Receiver<bool> {
@@ -96,6 +104,7 @@ impl Waiters {
 
     /// Something changed, and nobody knows what.
     pub(super) fn wake_all(&self) {
+        self.recent.clear();
         for notify in self.lock().keys.values() {
             notify.notify_waiters();
         }

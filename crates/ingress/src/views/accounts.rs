@@ -1,13 +1,16 @@
 //! Accounts that may post: courier accounts of shipping, channel accounts of notification. Tokens
 //! and webhook secrets are known by their SHA-256, app secrets sealed.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use nexus_es::Heard;
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, View, ViewError, Views};
 use nexus_proto::common::v1::Sealed;
 use nexus_proto::notification::v1::{ChannelAccountCredentialsRotated, ChannelAccountOpened};
 use nexus_proto::shipping::v1::{CourierAccountAmended, CourierAccountOpened};
 use prost::Message;
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, Row};
 
 use crate::domain::inbox::Kind;
@@ -17,6 +20,9 @@ pub(crate) const NOTIFICATION: &str = "notification";
 /// What the secrets of a channel account are sealed as: first, and after a rotation.
 const OPENED: &str = "channel_account.Opened.credentials";
 const ROTATED: &str = "channel_account.CredentialsRotated.credentials";
+
+/// The key of all accounts.
+const ACCOUNTS: &str = "accounts";
 
 pub(crate) struct Accounts;
 
@@ -34,9 +40,12 @@ impl View for Accounts {
         &self,
         tx: &mut AnyConnection,
         heard: &[Heard],
-        _changes: &mut Changes,
+        changes: &mut Changes,
     ) -> Result<(), ViewError> {
         for heard in heard {
+            if heard.event_type().contains("_account.") {
+                changes.add(ACCOUNTS);
+            }
             let id = heard.aggregate.id.as_str();
             match (heard.service(), heard.event_type()) {
                 (SHIPPING, "courier_account.Opened") => {
@@ -169,22 +178,27 @@ impl Account {
     }
 }
 
-/// The account of `kind` whose token has this SHA-256.
+/// Accounts by kind and the SHA-256 of their token, in hex.
+type ByToken = HashMap<(String, String), Account>;
+
+/// The account of `kind` whose token has this SHA-256. Each webhook asks for one; there are few.
 pub(crate) async fn by_token(
-    pool: &AnyPool,
+    views: &Views,
     kind: Kind,
     token_sha256: &[u8],
 ) -> Result<Option<Account>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT account_id, secret_sha256, header, credentials, rotations, previous, \
-         previous_until_ms FROM account WHERE token_sha256 = $1 AND kind = $2",
-    )
-    .bind(hex::encode(token_sha256))
-    .bind(kind.as_str().to_owned())
-    .fetch_optional(pool)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(Account {
+    let all = views.cached(ACCOUNTS, all(&views.pool())).await?;
+    Ok(all.get(&(kind.as_str().to_owned(), hex::encode(token_sha256))).cloned())
+}
+
+async fn all(pool: &AnyPool) -> Result<ByToken, sqlx::Error> {
+    let query = "SELECT account_id, secret_sha256, header, credentials, rotations, previous, \
+                 previous_until_ms, kind, token_sha256 FROM account";
+    sqlx::query(query).fetch_all(pool).await?.iter().map(account).collect()
+}
+
+fn account(row: &AnyRow) -> Result<((String, String), Account), sqlx::Error> {
+    let account = Account {
         id: row.try_get(0)?,
         secret_sha256: hex::decode(row.try_get::<String, _>(1)?)
             .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
@@ -193,5 +207,6 @@ pub(crate) async fn by_token(
         rotations: row.try_get(4)?,
         previous: row.try_get(5)?,
         previous_until_ms: row.try_get(6)?,
-    }))
+    };
+    Ok(((row.try_get(7)?, row.try_get(8)?), account))
 }

@@ -62,9 +62,9 @@ impl Inventory {
         let names: Vec<String> = skus.iter().map(ToString::to_string).collect();
         let mut known = HashMap::new();
         for chunk in names.chunks(SKUS_A_QUESTION) {
-            let found = views::products::by_sku(&self.views.pool(), chunk).await;
-            for product in found.map_err(view_failed)? {
-                known.insert(product.sku.into(), Known { stocked: product.stocked });
+            let found = views::products::by_sku(&self.views, chunk).await;
+            for (sku, product) in found.map_err(view_failed)? {
+                known.insert(sku.into(), Known { stocked: product.stocked });
             }
         }
         for sku in skus {

@@ -4,6 +4,7 @@ mod claims;
 mod input;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use nexus_es::{Cause, Receipt};
 use nexus_proto::inventory::v1 as proto;
@@ -108,9 +109,10 @@ async fn answer(service: &Inventory, receipt: Receipt, sku: &Sku) -> Answer<prot
 }
 
 async fn find(service: &Inventory, sku: &str) -> Result<proto::Product, Status> {
-    let found = views::products::by_sku(&service.views.pool(), &[sku.to_owned()]).await;
-    let found = found.map_err(view_failed)?.into_iter().next();
-    found.ok_or_else(|| status::not_found("product", sku))
+    let found = views::products::by_sku(&service.views, &[sku.to_owned()]).await;
+    let found = found.map_err(view_failed)?.remove(sku);
+    let product = found.ok_or_else(|| status::not_found("product", sku))?;
+    Ok(Arc::unwrap_or_clone(product))
 }
 
 fn refused(sku: &Sku, refusal: &Refusal) -> Status {
@@ -160,14 +162,13 @@ pub(super) async fn get_products(
     service.reach(&body.min_position).await?;
     let mut known = HashMap::new();
     for chunk in body.skus.chunks(SKUS_A_QUESTION) {
-        let found = views::products::by_sku(&service.views.pool(), chunk).await;
-        let found = found.map_err(view_failed)?;
-        known.extend(found.into_iter().map(|product| (product.sku.clone(), product)));
+        let found = views::products::by_sku(&service.views, chunk).await;
+        known.extend(found.map_err(view_failed)?);
     }
     let mut answer = proto::GetProductsResponse::default();
     for sku in body.skus {
         match known.get(&sku) {
-            Some(product) => answer.products.push(product.clone()),
+            Some(product) => answer.products.push(proto::Product::clone(product)),
             None => answer.unknown_skus.push(sku),
         }
     }

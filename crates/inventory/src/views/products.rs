@@ -1,12 +1,13 @@
 //! Products by SKU, and found by any part of SKU, name or barcode.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use nexus_es::Decider;
 use nexus_es::heard::Heard;
 use nexus_es::views::rows;
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, View, ViewError, Views};
 use nexus_proto::common::v1 as common;
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::page::Page;
@@ -139,12 +140,17 @@ fn search(product: &proto::Product) -> String {
     terms.join("\n")
 }
 
-/// The products of `skus` that exist, in no order.
+/// The products of `skus` that exist.
 pub(crate) async fn by_sku(
-    pool: &AnyPool,
+    views: &Views,
     skus: &[String],
-) -> Result<Vec<proto::Product>, sqlx::Error> {
-    among(&mut *pool.acquire().await?, skus).await
+) -> Result<HashMap<String, Arc<proto::Product>>, sqlx::Error> {
+    let pool = views.pool();
+    let read = |skus: Vec<String>| async move {
+        let found = among(&mut *pool.acquire().await?, &skus).await?;
+        Ok(found.into_iter().map(|product| (product.sku.clone(), product)).collect())
+    };
+    views.cached_rows("product", skus, read).await
 }
 
 async fn among(

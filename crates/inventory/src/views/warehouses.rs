@@ -1,12 +1,13 @@
 //! Warehouses by priority, their bins in walking order, and which SKU belongs in which bin.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use nexus_es::Decider;
 use nexus_es::heard::Heard;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, View, ViewError, Views};
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
@@ -18,6 +19,9 @@ use super::count;
 use crate::SERVICE;
 use crate::domain::warehouse::{DefinedBin, Event, Warehouse};
 use crate::wire::address_message;
+
+/// The key of what is known of all warehouses together.
+const ALL: &str = "warehouses";
 
 /// The tables `warehouses`, `bins` and `homes`.
 pub(crate) struct Warehouses;
@@ -51,7 +55,7 @@ impl View for Warehouses {
             let code = heard.aggregate.id.clone();
             changes.add(format!("warehouse:{code}"));
             match &event {
-                Event::Opened(_) => {}
+                Event::Opened(_) => changes.add(ALL),
                 Event::BinsDefined { bins } => {
                     for bin in bins {
                         batch.bins.insert((code.clone(), bin.code.to_string()), bin.clone());
@@ -177,11 +181,15 @@ fn counted(row: &AnyRow) -> Result<proto::Warehouse, sqlx::Error> {
 }
 
 /// The codes of all warehouses in order of priority.
-pub(crate) async fn by_priority(pool: &AnyPool) -> Result<Vec<String>, sqlx::Error> {
-    let rows = sqlx::query("SELECT warehouse FROM warehouses ORDER BY priority, warehouse")
-        .fetch_all(pool)
-        .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+pub(crate) async fn by_priority(views: &Views) -> Result<Arc<Vec<String>>, sqlx::Error> {
+    let pool = views.pool();
+    let read = async {
+        let rows = sqlx::query("SELECT warehouse FROM warehouses ORDER BY priority, warehouse")
+            .fetch_all(&pool)
+            .await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
+    };
+    views.cached(ALL, read).await
 }
 
 /// A page of bins in walking order; of one zone, or that one SKU belongs to or lies in, when said.

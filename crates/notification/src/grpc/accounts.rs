@@ -60,7 +60,7 @@ impl Notification {
         let (receipt, account) = self.execute(&id, Command::Open(opening), cause).await?;
         let mut answer = self.answer(&id, &receipt, account).await?;
         // Secrets of the first time when this is a repeat: the answer may have been lost.
-        let stored = accounts::get(&self.0.views.pool(), &id).await.map_err(unreadable)?;
+        let stored = accounts::get(&self.0.views, &id).await.map_err(unreadable)?;
         answer.verify_token = match stored {
             Some(stored) => self.secrets(&stored).await?.map(|secrets| secrets.verify_token),
             None => None,
@@ -198,7 +198,7 @@ impl Notification {
     }
 
     async fn account(&self, id: &str) -> Result<Account, Status> {
-        let account = accounts::get(&self.0.views.pool(), id).await.map_err(unreadable)?;
+        let account = accounts::get(&self.0.views, id).await.map_err(unreadable)?;
         account.ok_or_else(|| status::not_found("channel account", id))
     }
 

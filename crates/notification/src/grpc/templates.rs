@@ -35,7 +35,7 @@ impl Notification {
             done.map_err(|error| status::of(error, |no| match no {}))?;
         let position = self.seen(&receipt).await?;
         let stored = stored.ok_or_else(|| status::not_found("template", &id))?;
-        let seen = templates::get(&self.0.views.pool(), &id).await.map_err(unreadable)?;
+        let seen = templates::get(&self.0.views, &id).await.map_err(unreadable)?;
         let is_fresh = is_news && !receipt.replayed;
         let updated_at_ms = if is_fresh { at_ms } else { seen.map_or(at_ms, |(_, at_ms)| at_ms) };
         Ok(reply(&receipt, to_proto(stored, Some(updated_at_ms), position)))
@@ -82,7 +82,7 @@ impl Notification {
         position: String,
     ) -> Result<proto::Template, Status> {
         let id = template_id(ChannelKind::WhatsApp, milestone, language);
-        let put = templates::get(&self.0.views.pool(), &id).await.map_err(unreadable)?;
+        let put = templates::get(&self.0.views, &id).await.map_err(unreadable)?;
         Ok(match put {
             Some((words, at_ms)) => to_proto(words, Some(at_ms), position),
             None => to_proto(Words::built_in(milestone, language), None, position),

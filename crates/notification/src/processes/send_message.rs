@@ -156,7 +156,7 @@ impl SendMessage {
             return Ok(Some(Left::Nothing));
         }
         let account_id = letter.request.account.as_str();
-        let account = accounts::get(&self.0.views.pool(), account_id).await;
+        let account = accounts::get(&self.0.views, account_id).await;
         let account = account.map_err(|error| broken("reading an account", &error))?;
         let Some(account) = account else {
             self.suppress(letter, "NO_ACCOUNT", "the channel account is gone").await?;

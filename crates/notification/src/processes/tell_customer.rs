@@ -215,8 +215,7 @@ impl TellCustomer {
                 return Ok(Err(not_told("MISSING_VARIABLE", detail)));
             }
         };
-        let pool = self.0.views.pool();
-        let account = accounts::sender(&pool, request.channel).await;
+        let account = accounts::sender(&self.0.views, request.channel).await;
         let Some(account) = account.map_err(|error| broken("reading the accounts", &error))? else {
             let detail = "no channel account is enabled: add one in Settings → Integrations";
             return Ok(Err(not_told("NO_ACCOUNT", detail)));
@@ -247,7 +246,7 @@ impl TellCustomer {
 
     async fn template(&self, request: &Request) -> Result<Words, Trouble> {
         let id = template_id(request.channel, request.milestone, request.language);
-        let put = templates::get(&self.0.views.pool(), &id).await;
+        let put = templates::get(&self.0.views, &id).await;
         let put = put.map_err(|error| broken("reading a template", &error))?;
         let built_in = || Words::built_in(request.milestone, request.language);
         Ok(put.map_or_else(built_in, |(words, _)| words))

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use nexus_es::Heard;
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, View, ViewError, Views};
 use nexus_proto::common::v1::Sealed;
 use prost::Message;
 use sqlx::any::AnyRow;
@@ -28,11 +28,13 @@ impl View for Accounts {
         &self,
         tx: &mut AnyConnection,
         heard: &[Heard],
-        _changes: &mut Changes,
+        changes: &mut Changes,
     ) -> Result<(), ViewError> {
         for heard in heard {
             let Some(event) = heard.event::<ChannelAccount>()? else { continue };
             let (id, at_ms) = (heard.aggregate.id.as_str(), heard.cause.occurred_at_ms);
+            changes.add(key(id));
+            changes.add(SENDERS);
             match event {
                 Event::Opened(opening) => open(tx, id, at_ms, &opening).await?,
                 Event::Amended(amendment) => amend(tx, id, at_ms, &amendment).await?,
@@ -102,6 +104,9 @@ async fn amend(
     Ok(())
 }
 
+/// The key of the accounts that may send.
+const SENDERS: &str = "channel_senders";
+
 /// One account as listed.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
@@ -150,7 +155,16 @@ fn unknown_mode() -> sqlx::Error {
 }
 
 /// One account.
-pub(crate) async fn get(pool: &AnyPool, id: &str) -> Result<Option<Account>, sqlx::Error> {
+pub(crate) async fn get(views: &Views, id: &str) -> Result<Option<Account>, sqlx::Error> {
+    let found = views.cached(&key(id), read(&views.pool(), id)).await?;
+    Ok((*found).clone())
+}
+
+fn key(id: &str) -> String {
+    format!("channel_account:{id}")
+}
+
+async fn read(pool: &AnyPool, id: &str) -> Result<Option<Account>, sqlx::Error> {
     let query = format!("SELECT {COLUMNS} FROM channel_account WHERE account_id = $1");
     let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id.to_owned());
     query.fetch_optional(pool).await?.as_ref().map(account).transpose()
@@ -171,15 +185,18 @@ pub(crate) async fn list(
 
 /// The account that messages of `channel` go out from: the oldest that is enabled.
 pub(crate) async fn sender(
-    pool: &AnyPool,
+    views: &Views,
     channel: ChannelKind,
 ) -> Result<Option<String>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT account_id FROM channel_account WHERE channel = $1 AND enabled = 1 \
-         ORDER BY created_at_ms, account_id LIMIT 1",
-    )
-    .bind(channel.as_str().to_owned())
-    .fetch_optional(pool)
-    .await?;
-    row.map(|row| row.try_get(0)).transpose()
+    let enabled = views.cached(SENDERS, enabled(&views.pool())).await?;
+    let oldest = enabled.iter().find(|(name, _)| name == channel.as_str());
+    Ok(oldest.map(|(_, id)| id.clone()))
+}
+
+/// Channel and id of each account that may send, the oldest first.
+async fn enabled(pool: &AnyPool) -> Result<Vec<(String, String)>, sqlx::Error> {
+    let query = "SELECT channel, account_id FROM channel_account WHERE enabled = 1 \
+                 ORDER BY created_at_ms, account_id";
+    let rows = sqlx::query(query).fetch_all(pool).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

@@ -1,7 +1,7 @@
 //! The templates that were set; those that are there from the start are not stored.
 
 use async_trait::async_trait;
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, View, ViewError, Views};
 use nexus_es::{Aggregate, Heard, Payload};
 use sqlx::{AnyConnection, AnyPool, Row};
 
@@ -24,10 +24,11 @@ impl View for Templates {
         &self,
         tx: &mut AnyConnection,
         heard: &[Heard],
-        _changes: &mut Changes,
+        changes: &mut Changes,
     ) -> Result<(), ViewError> {
         for heard in heard {
             let Some(Event::Put(_)) = heard.event::<Template>()? else { continue };
+            changes.add(key(&heard.aggregate.id));
             sqlx::query(
                 "INSERT INTO template (template_id, updated_at_ms, put) VALUES ($1, $2, $3) \
                  ON CONFLICT (template_id) DO UPDATE SET \
@@ -43,8 +44,17 @@ impl View for Templates {
     }
 }
 
+fn key(id: &str) -> String {
+    format!("template:{id}")
+}
+
 /// A template that was set, with the time of its last change.
-pub(crate) async fn get(pool: &AnyPool, id: &str) -> Result<Option<(Words, i64)>, sqlx::Error> {
+pub(crate) async fn get(views: &Views, id: &str) -> Result<Option<(Words, i64)>, sqlx::Error> {
+    let found = views.cached(&key(id), read(&views.pool(), id)).await?;
+    Ok((*found).clone())
+}
+
+async fn read(pool: &AnyPool, id: &str) -> Result<Option<(Words, i64)>, sqlx::Error> {
     let query = "SELECT updated_at_ms, put FROM template WHERE template_id = $1";
     let row = sqlx::query(query).bind(id.to_owned()).fetch_optional(pool).await?;
     let Some(row) = row else { return Ok(None) };

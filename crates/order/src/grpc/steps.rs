@@ -63,11 +63,16 @@ pub(super) async fn confirm(
     let asked = request.into_inner();
     let order_id = answers::resolve(api, &asked.order_id).await?;
     let cause = cause(api, &caller, "ConfirmOrder", &asked, &order_id).await?;
+    // Before the command, so that its outcome cannot be missed.
+    let outcome = api.views.expect(&orders::outcome_key(&order_id));
     let done = api
         .orders
         .execute_then(&order_id, Command::RequestConfirmation, cause, |order, _| order.attempt)
         .await;
     let (receipt, attempt) = done.map_err(|error| refusals::of_order(&order_id, error))?;
+    if !receipt.replayed {
+        outcome.came(PATIENCE).await;
+    }
     settled(api, &order_id, &receipt, |document| document.shows_outcome_of(attempt)).await
 }
 

@@ -28,6 +28,11 @@ pub(crate) fn key(order_id: &str) -> String {
     format!("order:{order_id}")
 }
 
+/// The key of those who wait for the outcome of an order's confirmation.
+pub(crate) fn outcome_key(order_id: &str) -> String {
+    format!("outcome:{order_id}")
+}
+
 pub(crate) struct OrdersView {
     vault: Arc<Vault>,
 }
@@ -78,6 +83,11 @@ impl View for OrdersView {
             } else if heard.event_type() == "contact.Erased" {
                 batch.erased.insert(heard.aggregate.id.clone());
                 changes.forget();
+            }
+        }
+        for (id, document) in &batch.documents {
+            if document.attempt > 0 && document.shows_outcome_of(document.attempt) {
+                changes.add(outcome_key(id));
             }
         }
         batch.write(tx).await

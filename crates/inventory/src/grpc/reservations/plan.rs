@@ -73,10 +73,10 @@ async fn candidates(
     if goods.is_empty() {
         return Ok(candidates);
     }
-    let codes = views::warehouses::by_priority(&service.views.pool()).await.map_err(view_failed)?;
+    let codes = views::warehouses::by_priority(&service.views).await.map_err(view_failed)?;
     let skus: Vec<Sku> =
         goods.iter().map(|line| line.sku.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-    for code in codes.into_iter().filter(|code| !excluded.contains(code)) {
+    for code in codes.iter().filter(|code| !excluded.contains(*code)).cloned() {
         let (skus, name) = (skus.clone(), own.clone());
         let promisable = move |ledger: &StockLedger| {
             let held = match name.and_then(|name| ledger.reservation(&name)) {
