@@ -27,8 +27,8 @@ use crate::measure;
 use crate::tasks::panic_text;
 use crate::work::{self, Standing, WorkItem};
 
-const LEASE: Duration = Duration::from_secs(5);
-const RENEW: Duration = Duration::from_millis(1500);
+const LEASE: Duration = Duration::from_secs(4);
+const RENEW: Duration = Duration::from_millis(1200);
 /// A checkpoint that is a second old only asks a second's work again.
 const SAVE: Duration = Duration::from_secs(1);
 const TIMER_POLL: Duration = Duration::from_millis(200);
