@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) ingress: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) speed: f64,
+    /// Settings beside the environment's, which wins.
+    pub(crate) more: Vec<(&'static str, String)>,
 }
 
 /// A running Nexus.
@@ -110,6 +112,9 @@ impl System {
 /// What `up` knows better than the defaults: its flags, its own addresses.
 fn tell(given: &mut Given, settings: &Settings, endpoints: &Endpoints) {
     given.unless_given("NEXUS_DATA", &settings.data.display().to_string());
+    for (name, value) in &settings.more {
+        given.unless_given(name, value);
+    }
     given.unless_given("NEXUS_SANDBOX_SPEED", &settings.speed.to_string());
     given.unless_given("NEXUS_SHIPPING_BOSTA_SANDBOX_URL", &endpoints.sandbox_courier);
     given.unless_given("NEXUS_SHIPPING_INGRESS_URL", &endpoints.ingress);

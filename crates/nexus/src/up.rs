@@ -19,6 +19,7 @@ impl UpArgs {
             ingress: self.ingress,
             grpc: self.grpc,
             speed: self.sandbox_speed,
+            more: Vec::new(),
         }
     }
 

@@ -1,35 +1,38 @@
 //! W1: create and confirm, open loop. Latency counts from the intended start; a step is held when
 //! nothing failed or was dropped and p99 stays within the limit.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::probe;
+use super::ground::Ground;
+use super::lag::Sampler;
 use super::report::{self, Report};
 use super::shop::Shop;
 
 const P99_LIMIT_US: u64 = 50_000;
+/// Raw publishes in flight beside it, where the log is on NATS.
+const PROBED: usize = 64;
 const STEP: f64 = 1.4;
 /// Orders at once; one that finds no place is dropped, and counted.
 const MAX_OPEN: usize = 2_000;
 
 /// Runs the ladder, printing a line a step; the last one held is what it sustains.
 pub(crate) async fn run(
-    dir: &Path,
+    ground: &Ground,
     from: f64,
     length: Duration,
     single: bool,
     json: bool,
 ) -> anyhow::Result<()> {
-    let shop = Arc::new(Shop::open(dir, 1.0).await?);
+    let shop = Arc::new(Shop::open(ground, 1.0).await?);
     let mut rate = from;
     loop {
-        let held = step(dir, &shop, rate, length, json).await?;
+        let held = step(ground, &shop, rate, length, json).await?;
         if single || !held {
             break;
         }
@@ -42,14 +45,17 @@ pub(crate) async fn run(
 }
 
 async fn step(
-    dir: &Path,
+    ground: &Ground,
     shop: &Arc<Shop>,
     rate: f64,
     length: Duration,
     json: bool,
 ) -> anyhow::Result<bool> {
-    let before = probe::measure(dir)?;
+    let before = ground.measure(PROBED).await?;
+    let stored = ground.stored().await?;
     let (commits, syncs) = shop.system.written();
+    let order = shop.system.running("order").context("no order service")?;
+    let sampler = Sampler::start(order, shop.system.log());
     let (sender, mut done) = mpsc::unbounded_channel();
     let cpu = report::cpu_us();
     let began = Instant::now();
@@ -67,9 +73,11 @@ async fn step(
         }
     }
     let elapsed = began.elapsed().as_secs_f64();
+    let lags = sampler.finish().await?;
     let (commits_now, syncs_now) = shop.system.written();
     let cpu_us_per_unit = (report::cpu_us() - cpu) / super::count(latencies.len().max(1));
-    let after = probe::measure(dir)?;
+    let stored = ground.stored().await? - stored;
+    let after = ground.measure(PROBED).await?;
     let p99 = latencies.value_at_quantile(0.99);
     let held = failed == 0 && dropped == 0 && p99 <= P99_LIMIT_US;
     let void = (failed + dropped > 0).then(|| {
@@ -79,14 +87,21 @@ async fn step(
     let report = Report {
         workload: format!("append (W1), {rate:.0} orders/s offered, held: {held}"),
         durability: shop.system.durability.clone(),
+        yardstick: ground.yardstick(PROBED),
         before,
         after,
         rate_per_s: super::count(latencies.len()) / elapsed,
         latencies,
-        lags: None,
+        lags: Some(lags),
         cpu_us_per_unit,
-        commits_per_fsync: super::count(commits_now - commits)
-            / super::count((syncs_now - syncs).max(1)),
+        commits_per_s: Some(super::count(commits_now - commits) / elapsed),
+        commits_per_fsync: ground.commits_per_fsync(
+            &shop.system.durability,
+            commits_now - commits,
+            syncs_now - syncs,
+            stored,
+        ),
+        more: Vec::new(),
         void,
     };
     report.print(json);

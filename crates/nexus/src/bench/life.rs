@@ -2,7 +2,6 @@
 //! services up and traces on.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,21 +13,24 @@ use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::ground::Ground;
 use super::lag::Sampler;
-use super::probe;
 use super::report::{self, Report};
 use super::shop::Shop;
 
 /// The sandboxes deliver within a second or two.
 const SPEED: f64 = 60.0;
+/// Raw publishes in flight beside it, where the log is on NATS.
+const PROBED: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 type Begun = Arc<Mutex<HashMap<String, Instant>>>;
 
 /// Begins `rate` orders a second for `length`, and waits until all are delivered.
-pub(crate) async fn run(dir: &Path, rate: f64, length: Duration) -> anyhow::Result<Report> {
-    let shop = Arc::new(Shop::open(dir, SPEED).await?);
-    let before = probe::measure(dir)?;
+pub(crate) async fn run(ground: &Ground, rate: f64, length: Duration) -> anyhow::Result<Report> {
+    let shop = Arc::new(Shop::open(ground, SPEED).await?);
+    let before = ground.measure(PROBED).await?;
+    let stored = ground.stored().await?;
     let (commits, syncs) = shop.system.written();
     let order = shop.system.running("order").context("no order service")?;
     let lags = Sampler::start(order, shop.system.log());
@@ -70,35 +72,48 @@ pub(crate) async fn run(dir: &Path, rate: f64, length: Duration) -> anyhow::Resu
         }
     }
     watching.abort();
+    drop(watching.await);
     let lags = lags.finish().await?;
     let (commits_now, syncs_now) = shop.system.written();
     let cpu_us_per_unit = (report::cpu_us() - cpu) / super::count(latencies.len().max(1));
-    let after = probe::measure(dir)?;
+    let stored = ground.stored().await? - stored;
+    let after = ground.measure(PROBED).await?;
     let missing = u64::from(lives) - latencies.len();
     let void = (missing > 0).then(|| {
         let first = failed.first().map(|why| format!(", first failure: {why}")).unwrap_or_default();
         format!("{missing} of {lives} orders were not delivered{first}")
     });
-    Ok(Report {
+    let report = Report {
         workload: format!("life (W2), {rate:.0} orders/s offered for {} s", length.as_secs()),
         durability: shop.system.durability.clone(),
+        yardstick: ground.yardstick(PROBED),
         before,
         after,
         rate_per_s: super::count(latencies.len()) / last.as_secs_f64(),
         latencies,
         lags: Some(lags),
         cpu_us_per_unit,
-        commits_per_fsync: super::count(commits_now - commits)
-            / super::count((syncs_now - syncs).max(1)),
+        commits_per_s: Some(super::count(commits_now - commits) / last.as_secs_f64()),
+        commits_per_fsync: ground.commits_per_fsync(
+            &shop.system.durability,
+            commits_now - commits,
+            syncs_now - syncs,
+            stored,
+        ),
+        more: Vec::new(),
         void,
-    })
+    };
+    if let Some(shop) = Arc::into_inner(shop) {
+        shop.system.stop().await;
+    }
+    Ok(report)
 }
 
 async fn live(shop: &Shop, begun: &Begun, intended: Instant) -> anyhow::Result<()> {
     let order_id = shop.create().await?;
     begun.lock().unwrap_or_else(PoisonError::into_inner).insert(order_id.clone(), intended);
     shop.confirm(&order_id).await?;
-    shop.dispatch(&order_id).await
+    shop.dispatch(&order_id).await.map(drop)
 }
 
 /// Follows the order log for deliveries; tells how long each life took, in microseconds.

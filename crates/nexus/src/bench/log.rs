@@ -1,23 +1,29 @@
-//! `nexus bench log`: the command handler over the embedded log, no RPC. Each aggregate is created
-//! and gets one more command, then a new one follows.
+//! `nexus bench log`: the command handler over the log, no RPC. Each aggregate is created and gets
+//! one more command, then a new one follows.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hdrhistogram::Histogram;
+use nexus_es::commit::{Commit, Entry};
 use nexus_es::{
-    Actor, Aggregate, BadEvent, Cause, Decider, EventLog, Handler, Payload, clock, new_id,
+    Actor, Aggregate, AggregateId, BadEvent, Cause, Decider, EventLog, Handler, Payload, clock,
+    new_id,
 };
+use nexus_es_jetstream::JetStreamLog;
 use nexus_es_sqlite::SqliteStore;
+use serde_json::json;
 
-use super::probe;
-use super::report::{self, Report};
+use super::ground::{Ground, SERVICE};
+use super::raw;
+use super::report::{self, Report, Row};
 
 const LENGTH: Duration = Duration::from_secs(10);
 /// Bytes of an event, about those of an order's.
 const EVENT_BYTES: usize = 300;
+pub(crate) const CATEGORY: &str = "bench";
 
 #[derive(Default)]
 struct Thing(u32);
@@ -25,7 +31,7 @@ struct Thing(u32);
 struct Changed;
 
 impl Decider for Thing {
-    const CATEGORY: &'static str = "bench";
+    const CATEGORY: &'static str = CATEGORY;
     type Command = ();
     type Event = Changed;
     type Refusal = ();
@@ -40,7 +46,7 @@ impl Decider for Thing {
 }
 
 impl Aggregate for Thing {
-    const SERVICE: &'static str = "bench";
+    const SERVICE: &'static str = SERVICE;
 
     fn encode(_: &Changed) -> Payload {
         let bytes = vec![0x5A; EVENT_BYTES];
@@ -66,13 +72,64 @@ fn cause() -> Cause {
     }
 }
 
-/// Runs with `in_flight` commands at once and prints the line.
-pub(crate) async fn run(dir: &Path, in_flight: usize) -> anyhow::Result<Report> {
-    let store = SqliteStore::open(dir).await?;
-    let before = probe::measure(dir)?;
-    let handler = Handler::<Thing>::new(store.log());
+/// A commit as the handler makes it.
+pub(crate) fn commit_bytes() -> anyhow::Result<Bytes> {
+    let events = vec![(new_id(), Thing::encode(&Changed))];
+    let commit = Commit {
+        commit_id: new_id(),
+        aggregate: AggregateId::new(SERVICE, CATEGORY, &new_id().to_string())?,
+        number: 2,
+        previous_sha256: vec![0; 32],
+        entries: vec![Entry { cause: cause(), events }],
+    };
+    Ok(commit.encode())
+}
+
+/// The log that is measured.
+enum Log {
+    Sqlite(SqliteStore),
+    JetStream(Arc<JetStreamLog>),
+}
+
+impl Log {
+    async fn open(ground: &Ground) -> anyhow::Result<Self> {
+        Ok(match ground.options()? {
+            None => Self::Sqlite(SqliteStore::open(&ground.dir).await?),
+            Some(options) => Self::JetStream(Arc::new(JetStreamLog::connect(options).await?)),
+        })
+    }
+
+    fn port(&self) -> Arc<dyn EventLog> {
+        match self {
+            Self::Sqlite(store) => store.log(),
+            Self::JetStream(log) => Arc::clone(log) as Arc<dyn EventLog>,
+        }
+    }
+
+    /// Commits, and syncs of this process.
+    fn written(&self) -> (u64, u64) {
+        match self {
+            Self::Sqlite(store) => store.log().written(),
+            Self::JetStream(log) => (log.written(), 0),
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::JetStream(log) => log.close().await,
+        }
+    }
+}
+
+/// Runs with `in_flight` commands at once.
+pub(crate) async fn run(ground: &Ground, in_flight: usize) -> anyhow::Result<Report> {
+    let log = Log::open(ground).await?;
+    let before = ground.measure(in_flight).await?;
+    let handler = Handler::<Thing>::new(log.port());
     let over = Arc::new(AtomicBool::new(false));
-    let (commits, syncs) = store.log().written();
+    let stored = ground.stored().await?;
+    let (commits, syncs) = log.written();
     let cpu = report::cpu_us();
     let began = Instant::now();
     let mut workers = tokio::task::JoinSet::new();
@@ -86,26 +143,39 @@ pub(crate) async fn run(dir: &Path, in_flight: usize) -> anyhow::Result<Report> 
         latencies.add(worked??)?;
     }
     let elapsed = began.elapsed().as_secs_f64();
+    let cpu_us_per_unit = (report::cpu_us() - cpu) / super::count(latencies.len().max(1));
     let (commits, syncs) = {
-        let (commits_now, syncs_now) = store.log().written();
+        let (commits_now, syncs_now) = log.written();
         (commits_now - commits, syncs_now - syncs)
     };
-    let durability = store.log().durability().name;
-    store.close().await;
-    let cpu_us_per_unit = (report::cpu_us() - cpu) / super::count(latencies.len().max(1));
-    let after = probe::measure(dir)?;
+    let stored = ground.stored().await? - stored;
+    let durability = log.port().durability().name;
+    log.close().await;
+    let after = ground.measure(in_flight).await?;
+    let rate_per_s = super::count(latencies.len()) / elapsed;
     Ok(Report {
         workload: format!("log, {in_flight} in flight"),
+        commits_per_fsync: ground.commits_per_fsync(&durability, commits, syncs, stored),
         durability,
+        yardstick: ground.yardstick(in_flight),
         before,
         after,
-        rate_per_s: super::count(latencies.len()) / elapsed,
+        rate_per_s,
+        commits_per_s: None,
         latencies,
         lags: None,
         cpu_us_per_unit,
-        commits_per_fsync: super::count(commits) / super::count(syncs.max(1)),
+        more: guarded(ground, in_flight, rate_per_s).await?,
         void: None,
     })
+}
+
+/// The same beside raw publishes that carry the guard and the message id: what is left is ours.
+async fn guarded(ground: &Ground, in_flight: usize, rate: f64) -> anyhow::Result<Vec<Row>> {
+    let Some(jetstream) = ground.jetstream() else { return Ok(Vec::new()) };
+    let guarded = raw::publish(jetstream, in_flight, true).await?.per_second;
+    let text = format!("{guarded:.0} /s; the log is {:.2} x that", rate / guarded);
+    Ok(vec![Row::new("guarded_raw_per_s", "raw with guard", text, json!(guarded))])
 }
 
 async fn work(handler: Handler<Thing>, over: Arc<AtomicBool>) -> anyhow::Result<Histogram<u64>> {

@@ -1,7 +1,7 @@
 //! One line of figures, for people or as JSON.
 
 use hdrhistogram::Histogram;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::probe::Probe;
 
@@ -12,14 +12,49 @@ const MAX_DRIFT: f64 = 0.20;
 pub(crate) struct Report {
     pub(crate) workload: String,
     pub(crate) durability: String,
+    /// What the probes measured.
+    pub(crate) yardstick: String,
     pub(crate) before: Probe,
     pub(crate) after: Probe,
     pub(crate) rate_per_s: f64,
+    /// Where a unit is more than a commit.
+    pub(crate) commits_per_s: Option<f64>,
     pub(crate) latencies: Histogram<u64>,
     pub(crate) lags: Option<Histogram<u64>>,
-    pub(crate) commits_per_fsync: f64,
+    /// Where the syncs are known.
+    pub(crate) commits_per_fsync: Option<f64>,
     /// Processor time of this process for one unit, generator included.
     pub(crate) cpu_us_per_unit: f64,
+    /// What else is worth saying.
+    pub(crate) more: Vec<Row>,
+    /// Why the run counts for nothing, if it does.
+    pub(crate) void: Option<String>,
+}
+
+/// A figure: its name in JSON and for people, who are spared some.
+pub(crate) struct Row {
+    key: &'static str,
+    label: String,
+    text: String,
+    value: Value,
+}
+
+impl Row {
+    pub(crate) fn new(key: &'static str, label: &str, text: String, value: Value) -> Self {
+        Self { key, label: label.to_owned(), text, value }
+    }
+
+    /// Only in JSON.
+    pub(crate) fn silent(key: &'static str, value: Value) -> Self {
+        Self { key, label: String::new(), text: String::new(), value }
+    }
+}
+
+/// Figures of any kind.
+pub(crate) struct Sheet {
+    pub(crate) workload: String,
+    pub(crate) durability: String,
+    pub(crate) rows: Vec<Row>,
     /// Why the run counts for nothing, if it does.
     pub(crate) void: Option<String>,
 }
@@ -30,65 +65,89 @@ pub(crate) fn ms(micros: u64) -> f64 {
     micros as f64 / 1000.0
 }
 
-impl Report {
-    fn l1(&self) -> f64 {
-        f64::midpoint(self.before.per_second, self.after.per_second)
-    }
+/// Why a run between these two probes counts for nothing, if it does.
+pub(crate) fn drifted(before: f64, after: f64) -> Option<String> {
+    let drift = (before - after).abs() / before.max(after);
+    (drift > MAX_DRIFT).then(|| format!("the raw probes differ by {:.0} %", drift * 100.0))
+}
 
-    fn void(&self) -> Option<String> {
-        let (a, b) = (self.before.per_second, self.after.per_second);
-        let drift = (a - b).abs() / a.max(b);
-        let drifted = drift > MAX_DRIFT;
-        let why = format!("the raw probes differ by {:.0} %", drift * 100.0);
-        self.void.clone().or_else(|| drifted.then_some(why))
-    }
-
-    /// Prints the line.
+impl Sheet {
+    /// Prints it.
     pub(crate) fn print(&self, as_json: bool) {
-        let ratio = self.rate_per_s / self.l1();
-        let p50 = ms(self.latencies.value_at_quantile(0.5));
-        let p99 = ms(self.latencies.value_at_quantile(0.99));
-        let lag = self.lags.as_ref().map(|lags| ms(lags.value_at_quantile(0.99)));
-        let rss = resident_mib();
-        let void = self.void();
         if as_json {
-            let line = json!({
-                "workload": self.workload,
-                "durability": self.durability,
-                "l1_per_s": {"before": self.before.per_second, "after": self.after.per_second},
-                "l1_p50_ms": self.before.p50_ms,
-                "rate_per_s": self.rate_per_s,
-                "ratio_to_l1": ratio,
-                "p50_ms": p50,
-                "p99_ms": p99,
-                "lag_p99_ms": lag,
-                "commits_per_fsync": self.commits_per_fsync,
-                "cpu_us_per_unit": self.cpu_us_per_unit,
-                "rss_mib": rss,
-                "valid": void.is_none(),
-                "void": void,
-            });
-            println!("{line}");
+            let mut line = Map::new();
+            line.insert("workload".to_owned(), json!(self.workload));
+            line.insert("durability".to_owned(), json!(self.durability));
+            let rows = self.rows.iter().map(|row| (row.key.to_owned(), row.value.clone()));
+            line.extend(rows);
+            line.insert("valid".to_owned(), json!(self.void.is_none()));
+            line.insert("void".to_owned(), json!(self.void));
+            println!("{}", Value::Object(line));
             return;
         }
         println!("{}  ({})", self.workload, self.durability);
-        println!("  rate              {:.0} /s = {ratio:.2} x L1", self.rate_per_s);
-        let (before, after) = (self.before.per_second, self.after.per_second);
-        println!(
-            "  L1 before, after  {before:.0} /s, {after:.0} /s, p50 {:.3} ms",
-            self.before.p50_ms
-        );
-        println!("  p50, p99          {p50:.3} ms, {p99:.3} ms");
-        if let Some(lag) = lag {
-            println!("  lag p99           {lag:.1} ms");
+        for row in self.rows.iter().filter(|row| !row.label.is_empty()) {
+            println!("  {:<18}{}", row.label, row.text);
         }
-        println!("  commits per fsync {:.1}", self.commits_per_fsync);
-        println!("  CPU a unit        {:.0} us", self.cpu_us_per_unit);
-        println!("  resident          {rss:.0} MiB");
-        match void {
+        match &self.void {
             None => println!("  valid"),
             Some(why) => println!("  VOID: {why}"),
         }
+    }
+}
+
+impl Report {
+    /// What the probe does, in the middle of the run.
+    pub(crate) fn unit(&self) -> f64 {
+        f64::midpoint(self.before.per_second, self.after.per_second)
+    }
+
+    /// Prints the line.
+    pub(crate) fn print(self, as_json: bool) {
+        self.sheet().print(as_json);
+    }
+
+    fn sheet(self) -> Sheet {
+        let (rate, ratio) = (self.rate_per_s, self.rate_per_s / self.unit());
+        let (before, after) = (self.before.per_second, self.after.per_second);
+        let p50 = ms(self.latencies.value_at_quantile(0.5));
+        let p99 = ms(self.latencies.value_at_quantile(0.99));
+        let rss = resident_mib();
+        let times = format!("{rate:.0} /s = {ratio:.2} x {}", self.yardstick);
+        let probes = format!("{before:.0} /s, {after:.0} /s, p50 {:.3} ms", self.before.p50_ms);
+        let mut rows = vec![
+            Row::new("rate_per_s", "rate", times, json!(rate)),
+            Row::silent("ratio", json!(ratio)),
+            Row::silent("probe", json!(self.yardstick)),
+            Row::new(
+                "probe_per_s",
+                "before, after",
+                probes,
+                json!({"before": before, "after": after}),
+            ),
+            Row::silent("probe_p50_ms", json!(self.before.p50_ms)),
+        ];
+        if let Some(commits) = self.commits_per_s {
+            let text =
+                format!("{commits:.0} /s = {:.2} x {}", commits / self.unit(), self.yardstick);
+            rows.push(Row::new("commits_per_s", "commits", text, json!(commits)));
+        }
+        let text = format!("{p50:.3} ms, {p99:.3} ms");
+        rows.push(Row::new("p50_ms", "p50, p99", text, json!(p50)));
+        rows.push(Row::silent("p99_ms", json!(p99)));
+        if let Some(lags) = &self.lags {
+            let lag = ms(lags.value_at_quantile(0.99));
+            rows.push(Row::new("lag_p99_ms", "lag p99", format!("{lag:.1} ms"), json!(lag)));
+        }
+        let grouped = self.commits_per_fsync;
+        let text = grouped.map_or_else(|| "not known".to_owned(), |it| format!("{it:.2}"));
+        rows.push(Row::new("commits_per_fsync", "commits per fsync", text, json!(grouped)));
+        let cpu = self.cpu_us_per_unit;
+        rows.push(Row::new("cpu_us_per_unit", "CPU a unit", format!("{cpu:.0} us"), json!(cpu)));
+        rows.push(Row::new("rss_mib", "resident", format!("{rss:.0} MiB"), json!(rss)));
+        rows.extend(self.more);
+        let void = self.void.or_else(|| drifted(before, after));
+        Sheet { workload: self.workload, durability: self.durability, rows, void }
     }
 }
 

@@ -1,7 +1,6 @@
 //! A shop to measure with: products, one warehouse full of stock, and the steps of an order's life
 //! over gRPC.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
@@ -13,6 +12,7 @@ use nexus_proto::order::v1 as order;
 use nexus_proto::shipping::v1 as shipping;
 use nexus_runtime::Channels;
 
+use super::ground::Ground;
 use crate::system::{Settings, System};
 
 const WAREHOUSE: &str = "MAIN";
@@ -26,12 +26,12 @@ const CURRENCY: &str = "EGP";
 /// A running Nexus with goods in it.
 pub(crate) struct Shop {
     pub(crate) system: System,
-    channels: Channels,
-    courier_account_id: String,
+    pub(crate) channels: Channels,
+    pub(crate) courier_account_id: String,
     customers: AtomicU64,
 }
 
-fn cause() -> Cause {
+pub(crate) fn cause() -> Cause {
     let now = clock::now_ms();
     let command_id = new_id();
     Cause {
@@ -51,11 +51,12 @@ fn money(amount: &str) -> Option<Money> {
 }
 
 impl Shop {
-    /// Starts Nexus in `dir`, its sandboxes' clock running fast, and fills the warehouse.
-    pub(crate) async fn open(dir: &Path, speed: f64) -> anyhow::Result<Self> {
+    /// Starts Nexus on `ground`, its sandboxes' clock at `speed`, and fills the warehouse.
+    pub(crate) async fn open(ground: &Ground, speed: f64) -> anyhow::Result<Self> {
         let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        let data = dir.join("data");
-        let settings = Settings { data, http: any, ingress: any, grpc: any, speed };
+        let data = ground.dir.join("data");
+        let more = ground.more();
+        let settings = Settings { data, http: any, ingress: any, grpc: any, speed, more };
         let system = System::start(&settings).await?;
         let channels = system.channels()?;
         let accounts = channels
@@ -155,8 +156,8 @@ impl Shop {
         Ok(())
     }
 
-    /// Picks, packs, ships and hands over a confirmed order.
-    pub(crate) async fn dispatch(&self, order_id: &str) -> anyhow::Result<()> {
+    /// Picks, packs, ships and hands over a confirmed order; answers its tracking numbers.
+    pub(crate) async fn dispatch(&self, order_id: &str) -> anyhow::Result<Vec<String>> {
         let list = self.pick(order_id).await?;
         let mut client = self.channels.fulfillment();
         let lines = list.lines.iter();
@@ -178,15 +179,17 @@ impl Shop {
         let mut client = self.channels.shipping();
         let made = client.create_shipments(self.channels.request(message, &cause())).await;
         let shipments = made.context("create shipments")?.into_inner().shipments;
+        let mut tracking_numbers = Vec::new();
         for shipment in shipments {
             let message = shipping::HandOverRequest {
                 shipment_id: shipment.shipment_id,
                 tracking_number: None,
             };
             let request = self.channels.request(message, &cause());
-            client.hand_over(request).await.context("hand over")?;
+            let shipped = client.hand_over(request).await.context("hand over")?;
+            tracking_numbers.push(shipped.into_inner().tracking_number);
         }
-        Ok(())
+        Ok(tracking_numbers)
     }
 
     async fn pick(&self, order_id: &str) -> anyhow::Result<fulfillment::PickList> {
