@@ -8,6 +8,7 @@
 mod crash;
 mod doc_tests;
 mod nats_server;
+mod postgres_server;
 mod repository;
 mod run_tests;
 mod tidy;

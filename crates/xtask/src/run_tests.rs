@@ -6,7 +6,17 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::{doc_tests, nats_server, repository};
+use crate::{doc_tests, nats_server, postgres_server, repository};
+
+/// Whose tests run once more with their views in PostgreSQL.
+const WITH_VIEWS: [&str; 6] = [
+    "nexus-order",
+    "nexus-inventory",
+    "nexus-fulfillment",
+    "nexus-shipping",
+    "nexus-notification",
+    "nexus-ingress",
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -25,9 +35,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let root = repository::root()?;
     let target = repository::target_dir(&root)?;
     let server = nats_server::ensure(&target, options.nats_server.as_deref())?;
+    let postgres = postgres_server::start()?;
     let data = test_data(&root, options.test_data.as_deref())?;
     let start = |mut command: Command| -> anyhow::Result<ExitStatus> {
         command.current_dir(&root).env("NEXUS_NATS_SERVER", &server);
+        command.env(nexus_test_postgres::RUNNING, postgres.socket());
         if let Some(data) = &data {
             command.env("NEXUS_TEST_DATA", data);
         }
@@ -41,6 +53,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let status = start(test_command(&options.runner))?;
     if !status.success() || !options.runner.is_empty() {
+        return Ok(exit_code(status));
+    }
+    let mut on_postgres = test_command(&WITH_VIEWS.map(|name| format!("--package={name}")));
+    on_postgres.args(["--test", "it"]).env(nexus_test_postgres::VIEWS, "postgres");
+    let status = start(on_postgres)?;
+    if !status.success() {
         return Ok(exit_code(status));
     }
     // Building documentation tests takes longer than most tests do; most crates have none.

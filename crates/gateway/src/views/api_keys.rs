@@ -107,3 +107,62 @@ fn read(row: &AnyRow) -> Result<proto::ApiKey, sqlx::Error> {
         position: String::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use nexus_es::memory::MemoryLog;
+    use nexus_es::tasks::Tasks;
+    use nexus_es::views::Views;
+    use nexus_es::{Actor, Cause, Handler, Positions, new_id};
+    use nexus_test_postgres::Place;
+
+    use super::*;
+    use crate::domain::api_key::{Command, Issue};
+
+    fn cause() -> Cause {
+        Cause {
+            occurred_at_ms: 1_700_000_000_000,
+            learned_at_ms: 1_700_000_000_000,
+            command_id: new_id(),
+            request_hash: vec![],
+            story: String::new(),
+            causation_id: None,
+            actor: Actor::service(SERVICE),
+            traceparent: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn both_databases_list_the_same_keys() {
+        let log = Arc::new(MemoryLog::default());
+        let handler = Handler::<ApiKey>::new(log.clone());
+        for (name, expires_at_ms) in [("mona", None), ("ali", Some(1)), ("sara", Some(i64::MAX))] {
+            let issue = Issue {
+                prefix: format!("nx_{name}"),
+                digest: vec![7],
+                name: name.to_owned(),
+                roles: vec!["picker".to_owned(), "packer".to_owned()],
+                expires_at_ms: expires_at_ms.map(|at: i64| at.min(4_000_000_000_000)),
+            };
+            handler.execute(name, Command::Issue(issue), cause()).await.unwrap();
+        }
+        let revoke = Command::Revoke { reason: "lost".to_owned() };
+        let last = handler.execute("mona", revoke, cause()).await.unwrap().position;
+        let page = Page::parse(10, "").unwrap();
+        let mut told = vec![];
+        for place in [Place::in_folder().unwrap(), Place::in_postgres().unwrap()] {
+            let config = super::super::config(place.setting().parse().unwrap());
+            let views = Views::start(config, log.clone(), Tasks::default()).await.unwrap();
+            let reached = Positions::one(SERVICE, last);
+            views.wait_for(&reached, Duration::from_secs(10)).await.unwrap();
+            let listed = list(&views.pool(), &page).await.unwrap();
+            let states: Vec<_> = listed.iter().map(|key| key.status.clone()).collect();
+            assert_eq!(states, ["expired", "revoked", "active"]);
+            told.push((listed, views.content_hash().await.unwrap()));
+        }
+        assert_eq!(told[0], told[1]);
+    }
+}
