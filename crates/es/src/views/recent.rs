@@ -9,7 +9,8 @@ use lru::LruCache;
 
 use super::waiters::Changes;
 
-const KEPT: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
+/// Few: a row may be an order of 2,000 lines, and most are asked for within a second or never.
+const KEPT: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 type Kept = Arc<dyn Any + Send + Sync>;
 

@@ -39,7 +39,7 @@ pub(super) async fn resolve(api: &Api, name: &str) -> Result<String, Status> {
 }
 
 pub(super) async fn find(api: &Api, order_id: &str) -> Result<Found, Status> {
-    let found = orders::by_id(&api.views.pool(), order_id).await.map_err(unreadable)?;
+    let found = orders::by_id(&api.views, order_id).await.map_err(unreadable)?;
     found.ok_or_else(|| status::not_found("order", order_id))
 }
 

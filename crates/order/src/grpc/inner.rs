@@ -35,7 +35,7 @@ pub(super) async fn await_order(
     let in_time = api.views.wait_for(&wanted, patience).await.is_ok();
     let left = patience.saturating_sub(began.elapsed());
     let check = || async {
-        let found = orders::by_id(&api.views.pool(), &asked.order_id).await;
+        let found = orders::by_id(&api.views, &asked.order_id).await;
         found.map(|row| row.filter(|row| row.document.has_reached(&asked.part_id, &asked.stage)))
     };
     let found = api.views.until(&orders::key(&asked.order_id), left, check).await;
@@ -44,7 +44,7 @@ pub(super) async fn await_order(
     let now = match found {
         Some(found) => Some(found),
         None => {
-            let row = orders::by_id(&api.views.pool(), &asked.order_id).await;
+            let row = orders::by_id(&api.views, &asked.order_id).await;
             row.map_err(answers::unreadable)?
         }
     };

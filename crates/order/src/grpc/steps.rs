@@ -35,7 +35,7 @@ async fn settled(
     there: impl Fn(&OrderDocument) -> bool + Send + Sync,
 ) -> Answer<proto::Order> {
     let check = || async {
-        let found = orders::by_id(&api.views.pool(), order_id).await;
+        let found = orders::by_id(&api.views, order_id).await;
         found.map(|row| row.filter(|row| there(&row.document)))
     };
     let found = api.views.until(&orders::key(order_id), PATIENCE, check).await;

@@ -1,5 +1,8 @@
 //! Reading orders: one by id or number, pages of a filter or a search.
 
+use std::sync::Arc;
+
+use nexus_es::views::Views;
 use nexus_es::views::rows::{self, Value};
 use nexus_runtime::page::Page;
 use prost::Message;
@@ -10,6 +13,7 @@ use super::super::document::{OrderDocument, PersonDocument};
 use super::super::terms::{self, Range};
 
 /// A row: the order and its person, unless erased.
+#[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) order_id: String,
     pub(crate) created_at_ms: i64,
@@ -47,8 +51,14 @@ fn found(row: &AnyRow) -> Result<Found, sqlx::Error> {
     })
 }
 
-/// The order with this id.
-pub(crate) async fn by_id(pool: &AnyPool, order_id: &str) -> Result<Option<Found>, sqlx::Error> {
+/// The order with this id. Several ask for it after each of its events, and get what the first of
+/// them read.
+pub(crate) async fn by_id(views: &Views, order_id: &str) -> Result<Option<Found>, sqlx::Error> {
+    let found = views.cached(&super::key(order_id), read(&views.pool(), order_id)).await?;
+    Ok(Arc::unwrap_or_clone(found))
+}
+
+async fn read(pool: &AnyPool, order_id: &str) -> Result<Option<Found>, sqlx::Error> {
     let text = format!("{SELECT} WHERE o.order_id = $1");
     let row =
         sqlx::query(AssertSqlSafe(text)).bind(order_id.to_owned()).fetch_optional(pool).await?;
