@@ -31,7 +31,7 @@ use crate::log::{EventLog, LogError};
 use crate::seal::SealError;
 use crate::tasks::Tasks;
 
-pub use database::{BadUrl, Database, PostgresUrl};
+pub use database::{BadUrl, Database, PostgresUrl, copy_of};
 pub use waiters::Changes;
 
 use database::{Generation, Home, Unfinished};

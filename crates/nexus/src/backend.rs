@@ -124,7 +124,7 @@ pub(crate) struct ToRead {
 }
 
 impl ToRead {
-    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: &Config, shape: Shape) -> anyhow::Result<Self> {
         match &config.log {
             LogAt::Sqlite(directory) => {
                 let directory = directory.as_deref().unwrap_or(&config.data);
@@ -132,7 +132,7 @@ impl ToRead {
                 Ok(Self { log, keys: SqliteStore::open_keys_read_only(directory).await? })
             }
             LogAt::Nats(urls) => {
-                let options = options(config, urls, Shape::All)?;
+                let options = options(config, urls, shape)?;
                 // What is looked at was proved when it was written, or never.
                 let options = Options { create: false, unverified: true, ..options };
                 let store = JetStreamStore::connect(options).await?;

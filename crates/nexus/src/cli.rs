@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// Build read models anew from the logs, beside the live ones.
     Rebuild(RebuildArgs),
     /// Check that logs and read models hold together; ends with 1 when an invariant is violated.
-    Verify(DataArgs),
+    Verify(ReadArgs),
     /// Print events as JSON lines: all, or those of one aggregate.
     Events(EventsArgs),
 }
@@ -111,20 +111,35 @@ pub(crate) struct NkeysArgs {
     pub(crate) dir: PathBuf,
 }
 
-/// Whose files are read.
+/// Which deployment is read.
 #[derive(Args)]
-pub(crate) struct DataArgs {
+pub(crate) struct ReadArgs {
     /// Directory of a Nexus, running or stopped.
     #[arg(long, default_value = "./nexus-data")]
     pub(crate) data: PathBuf,
+    /// NATS servers that keep the log, `nats://HOST:PORT`, several with commas.
+    #[arg(long)]
+    pub(crate) nats: Option<String>,
+    /// Settings as TOML; else the file that `NEXUS_CONFIG` names. The environment wins.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Read with the rights of this role, whose nkey the settings name; `order` may read all logs.
+    #[arg(long)]
+    pub(crate) role: Option<RoleArg>,
+}
+
+impl ReadArgs {
+    /// Whose rights are used.
+    pub(crate) fn shape(&self) -> Shape {
+        self.role.map_or(Shape::All, |role| role.0)
+    }
 }
 
 /// Which events are printed.
 #[derive(Args)]
 pub(crate) struct EventsArgs {
-    /// Directory of a Nexus, running or stopped.
-    #[arg(long, default_value = "./nexus-data")]
-    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
     /// An aggregate (`order-<id>`), an id, or a category (`order`).
     pub(crate) aggregate: Option<String>,
 }
@@ -179,6 +194,9 @@ pub(crate) struct ReachArgs {
     /// Address of REST, where it is not the one that the directory names.
     #[arg(long, global = true)]
     pub(crate) http: Option<SocketAddr>,
+    /// File with the API key, where it is not `admin.key` in the directory.
+    #[arg(long, global = true, env = "NEXUS_ADMIN_KEY_FILE")]
+    pub(crate) key_file: Option<PathBuf>,
     /// Taken so that all commands take the same flags; not used.
     #[arg(long, global = true, hide = true)]
     pub(crate) ingress: Option<SocketAddr>,

@@ -4,7 +4,6 @@
 
 mod problem;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::cli::ReachArgs;
 use crate::endpoints::Endpoints;
 
 pub(crate) use problem::{CallError, Problem};
@@ -53,15 +53,20 @@ pub(crate) struct NotRunning {
 }
 
 impl Client {
-    /// The Nexus of this directory, or the one at `http` with the key of this directory.
-    pub(crate) async fn connect(data: &Path, http: Option<SocketAddr>) -> Result<Self, NotRunning> {
+    /// The Nexus of the directory, or the one whose address is given, with the key of the directory
+    /// or the one that is given.
+    pub(crate) async fn connect(reach: &ReachArgs) -> Result<Self, NotRunning> {
+        let data = reach.data.as_path();
         let found = async {
-            let given = http.filter(|address| address.port() != 0);
+            let given = reach.http.filter(|address| address.port() != 0);
             let base = match given {
                 Some(address) => format!("http://{address}"),
                 None => Endpoints::read(data)?.http,
             };
-            let client = Self::new(&base, data)?;
+            let client = match &reach.key_file {
+                Some(file) => Self::with_key(&base, file)?,
+                None => Self::new(&base, data)?,
+            };
             let asked = client.http.get(format!("{base}/healthz")).timeout(PATIENCE);
             asked.send().await?.error_for_status()?;
             anyhow::Ok(client)
@@ -251,7 +256,14 @@ mod tests {
     #[tokio::test]
     async fn a_directory_without_a_running_nexus_is_told_what_to_start() {
         let data = tempfile::tempdir().unwrap();
-        let error = Client::connect(data.path(), None).await.err().unwrap();
+        let reach = ReachArgs {
+            data: data.path().to_owned(),
+            http: None,
+            key_file: None,
+            ingress: None,
+            grpc: None,
+        };
+        let error = Client::connect(&reach).await.err().unwrap();
         assert!(error.to_string().ends_with("start nexus up"), "{error}");
     }
 }

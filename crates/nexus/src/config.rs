@@ -14,6 +14,8 @@ use nexus_runtime::Role;
 use nexus_runtime::config::{Known, Settings};
 use nexus_runtime::tls::TlsFiles;
 
+use crate::cli::ReadArgs;
+
 pub(crate) use given::Given;
 pub(crate) use values::{List, LogAt, Switch};
 
@@ -129,11 +131,14 @@ impl Config {
         Ok(config)
     }
 
-    /// The settings of the Nexus in `data`, for tools that read what it keeps.
-    pub(crate) fn of_data(data: &Path) -> anyhow::Result<Self> {
-        let mut given = Given::load(None)?;
-        given.unless_given("NEXUS_DATA", &data.display().to_string());
-        Self::read(&given, Shape::All)
+    /// The settings of the deployment that a tool reads.
+    pub(crate) fn to_read(args: &ReadArgs) -> anyhow::Result<Self> {
+        let mut given = Given::load(args.config.as_deref())?;
+        given.unless_given("NEXUS_DATA", &args.data.display().to_string());
+        if let Some(urls) = &args.nats {
+            given.instead("NEXUS_LOG", urls);
+        }
+        Self::read(&given, args.shape())
     }
 
     fn general(all: &mut Settings, shape: Shape) -> anyhow::Result<Self> {

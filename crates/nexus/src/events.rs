@@ -9,7 +9,7 @@ use crate::cli::EventsArgs;
 use crate::config::Config;
 
 pub(crate) async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
-    let log = ToRead::open(&Config::of_data(&args.data)?).await?.log;
+    let log = ToRead::open(&Config::to_read(&args.read)?, args.read.shape()).await?.log;
     let filter = Filter::of(args.aggregate.as_deref());
     let mut out = std::io::BufWriter::new(std::io::stdout());
     print_events(&*log, &SERVICES, &filter, &mut out).await?;

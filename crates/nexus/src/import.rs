@@ -35,7 +35,7 @@ pub(crate) async fn run(command: ImportCommand) -> anyhow::Result<ExitCode> {
 
 /// The running Nexus, or the exit code that says that there is none.
 pub(crate) async fn reach(args: &ReachArgs) -> Result<Client, ExitCode> {
-    Client::connect(&args.data, args.http).await.map_err(|error: NotRunning| {
+    Client::connect(args).await.map_err(|error: NotRunning| {
         eprintln!("nexus: {:#}", anyhow::Error::from(error));
         ExitCode::from(NOT_RUNNING)
     })

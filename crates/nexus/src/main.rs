@@ -30,6 +30,12 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// An order's life costs a sixth less processor time than with the system's own: memory goes back
+/// and forth between the threads of the runtime and those of the database driver.
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let command = cli::Cli::parse().command;
@@ -59,13 +65,11 @@ async fn run(command: cli::Command) -> anyhow::Result<ExitCode> {
         cli::Command::Nkeys(args) => nkeys::run(&args.dir).map(|()| ExitCode::SUCCESS),
         cli::Command::Health => ask_health::run().await,
         cli::Command::Bench(args) => bench::run(args).await,
-        cli::Command::Demo(args) => {
-            demo::run(args, async |data| Ok(verify::report(data).await?.is_green())).await
-        }
+        cli::Command::Demo(args) => demo::run(args, verify::is_green).await,
         cli::Command::Import(command) => import::run(command).await,
         cli::Command::Parked(args) => parked::run(args).await,
         cli::Command::Rebuild(args) => rebuild::run(args).await,
-        cli::Command::Verify(args) => verify::run(args).await,
+        cli::Command::Verify(args) => verify::run(&args).await,
         cli::Command::Events(args) => events::run(args).await,
     }
 }

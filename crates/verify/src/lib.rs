@@ -23,7 +23,7 @@ mod views;
 pub use events::{Filter, PrintError, print_events};
 pub use report::{Check, Invariant, Report, Violation};
 pub use run::{VerifyError, verify_log};
-pub use views::{Build, ViewsOf, verify_views};
+pub use views::{Build, CopyInto, Live, ViewsOf, verify_views};
 
 /// The services that keep a log, in the order in which `verify` reads them: who acts on the facts
 /// of another comes after it, so that a log that grows meanwhile shows no effect without its cause.

@@ -1,5 +1,5 @@
 //! View databases against the logs: rebuilt equals live, and a row for every courier update.
-//! *Invariant:* live files are only read: everything is tried on a copy.
+//! *Invariant:* live databases are only read: everything is tried on a copy.
 
 mod files;
 
@@ -25,48 +25,98 @@ const TRIES: u32 = 3;
 /// ends them, and answers their digest (`Views::content_hash`).
 pub type Build = Box<dyn Fn(PathBuf) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
-/// How one service's views are built.
+/// Copies a service's live views into the folder, as a file; false when there are none yet. Why it
+/// could not is told, and is no violation.
+pub type CopyInto = Box<dyn Fn(PathBuf) -> BoxFuture<'static, Result<bool, String>> + Send + Sync>;
+
+/// Where the live views of a service are.
+pub enum Live {
+    /// Files in this folder.
+    Files(PathBuf),
+    /// Elsewhere: what copies them knows.
+    Elsewhere(CopyInto),
+}
+
+/// How one service's views are looked at.
 pub struct ViewsOf {
     /// The service.
     pub service: &'static str,
+    /// Where they are.
+    pub live: Live,
     /// What builds them.
     pub build: Build,
 }
 
-/// Compares the view databases in `views_dir` with the logs. `services` are the logs that views may
-/// be built from.
+impl ViewsOf {
+    /// A copy of the live ones in `dir`, or why there is none.
+    async fn copy(&self, dir: &Path) -> Result<Result<Copied, String>, VerifyError> {
+        let service = self.service;
+        let nothing = || Err(format!("{service} (no view database is there)"));
+        match &self.live {
+            Live::Files(live) => {
+                Ok(files::copy_live(live, service, dir).await?.map_or_else(nothing, Ok))
+            }
+            Live::Elsewhere(copy_into) => Ok(match copy_into(dir.to_owned()).await {
+                Ok(true) => files::copied(dir, service)?.map_or_else(nothing, Ok),
+                Ok(false) => nothing(),
+                Err(why) => Err(format!("{service} ({why})")),
+            }),
+        }
+    }
+}
+
+/// Compares view databases with the logs, and says which it could not look at. `services` are the
+/// logs that views may be built from.
 ///
 /// # Errors
 /// [`VerifyError`] when a log or a file cannot be read.
 pub async fn verify_views(
     log: Arc<dyn EventLog>,
     services: &[&str],
-    views_dir: &Path,
     views: &[ViewsOf],
 ) -> Result<Report, VerifyError> {
     let mut report = Report::of(&[Invariant::I23, Invariant::I29]);
-    let work = tempfile::tempdir().map_err(files::failed(views_dir))?;
+    let work = tempfile::tempdir().map_err(files::failed(&std::env::temp_dir()))?;
+    let mut unseen = Vec::new();
     for (nth, of) in views.iter().enumerate() {
         let place = place(of.service, Position::START)?;
-        let equal = Equal { log: &*log, services, views_dir, of, place: &place };
+        let equal = Equal { log: &*log, services, of, place: &place };
         for again in 0..TRIES {
             let dir = work.path().join(format!("{nth}-{again}"));
-            if equal.holds(&dir, &mut report, again + 1 == TRIES).await? {
-                break;
+            match equal.holds(&dir, &mut report, again + 1 == TRIES).await? {
+                Judged::Yes => break,
+                Judged::NotYet => {}
+                Judged::Unseen(why) => {
+                    unseen.push(why);
+                    break;
+                }
             }
         }
+        let dir = work.path().join(format!("{nth}-logs"));
+        if of.service == SHIPPING
+            && let Ok(copy) = of.copy(&dir).await?
+        {
+            logged_once(&*log, &copy, &mut report).await?;
+        }
     }
-    let dir = work.path().join("logs");
-    if let Some(copy) = files::copy_live(views_dir, SHIPPING, &dir).await? {
-        logged_once(&*log, &copy, &mut report).await?;
+    if !unseen.is_empty() {
+        report.note(Invariant::I29, format!("not looked at: {}", unseen.join(", ")));
     }
     Ok(report)
+}
+
+/// Whether views could be judged.
+enum Judged {
+    Yes,
+    /// The log grew meanwhile.
+    NotYet,
+    /// Nobody can say; why.
+    Unseen(String),
 }
 
 struct Equal<'a> {
     log: &'a dyn EventLog,
     services: &'a [&'a str],
-    views_dir: &'a Path,
     of: &'a ViewsOf,
     place: &'a Place,
 }
@@ -79,12 +129,11 @@ impl Equal<'_> {
         dir: &Path,
         report: &mut Report,
         last_try: bool,
-    ) -> Result<bool, VerifyError> {
+    ) -> Result<Judged, VerifyError> {
         let service = self.of.service;
         let (live_dir, fresh_dir) = (dir.join("live"), dir.join("fresh"));
-        if files::copy_live(self.views_dir, service, &live_dir).await?.is_none() {
-            report.note(Invariant::I29, format!("{service} has no view database yet"));
-            return Ok(true);
+        if let Err(why) = self.of.copy(&live_dir).await? {
+            return Ok(Judged::Unseen(why));
         }
         std::fs::create_dir_all(&fresh_dir).map_err(files::failed(&fresh_dir))?;
         let before = self.heads().await?;
@@ -94,14 +143,14 @@ impl Equal<'_> {
         let equal = matches!((&live, &fresh), (Ok(live), Ok(fresh)) if live == fresh);
         if equal {
             report.count(Invariant::I29);
-            return Ok(true);
+            return Ok(Judged::Yes);
         }
         if moved && !last_try {
-            return Ok(false);
+            return Ok(Judged::NotYet);
         }
         if moved {
             report.in_flight(Invariant::I29);
-            return Ok(true);
+            return Ok(Judged::Yes);
         }
         report.expect(Invariant::I29, false, self.place, || match (live, fresh) {
             (Ok(live), Ok(fresh)) => {
@@ -110,7 +159,7 @@ impl Equal<'_> {
             (Err(why), _) => format!("the views of {service} cannot be brought up to date: {why}"),
             (_, Err(why)) => format!("the views of {service} cannot be built anew: {why}"),
         });
-        Ok(true)
+        Ok(Judged::Yes)
     }
 
     async fn heads(&self) -> Result<Vec<Position>, VerifyError> {

@@ -1,5 +1,6 @@
 //! Where the views of a service are kept: a `SQLite` file a generation, or a PostgreSQL schema.
 
+mod copies;
 mod files;
 mod schemas;
 
@@ -16,6 +17,7 @@ use crate::commit::sha256;
 use crate::heard::Positions;
 use crate::ids::Position;
 
+pub use copies::copy_of;
 pub(super) use files::Unfinished;
 pub(super) use schemas::{Schema, Seen, clean, look, lost, take};
 

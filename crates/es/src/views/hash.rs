@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use sqlx::any::{AnyRow, AnyTypeInfoKind};
-use sqlx::{AnyPool, AssertSqlSafe, Row, ValueRef};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row, ValueRef};
 
 use crate::commit::sha256;
 
@@ -17,16 +17,10 @@ const POSTGRES_COLUMNS: &str = "SELECT CAST(column_name AS TEXT) FROM informatio
 
 pub(super) async fn content_hash(pool: &AnyPool) -> Result<String, sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    let (tables, columns) = match connection.backend_name() {
-        "PostgreSQL" => (POSTGRES_TABLES, POSTGRES_COLUMNS),
-        _ => (TABLES, COLUMNS),
-    };
-    let tables = names(&sqlx::query(tables).fetch_all(&mut *connection).await?)?;
+    let tables = tables(&mut connection).await?;
     let mut whole = String::new();
     for table in tables.iter().filter(|table| !table.starts_with("view_")) {
-        let columns = sqlx::query(columns).bind(table.clone()).fetch_all(&mut *connection);
-        let columns: Vec<_> =
-            names(&columns.await?)?.iter().map(|name| format!("\"{name}\"")).collect();
+        let columns = columns(&mut connection, table).await?;
         let query = format!("SELECT {} FROM \"{table}\"", columns.join(", "));
         let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(&mut *connection);
         let mut digests = Vec::new();
@@ -41,6 +35,26 @@ pub(super) async fn content_hash(pool: &AnyPool) -> Result<String, sqlx::Error> 
         ));
     }
     Ok(hex::encode(sha256(whole.as_bytes())))
+}
+
+/// All tables of the database.
+pub(super) async fn tables(connection: &mut AnyConnection) -> Result<Vec<String>, sqlx::Error> {
+    let query = if is_postgres(connection) { POSTGRES_TABLES } else { TABLES };
+    names(&sqlx::query(query).fetch_all(connection).await?)
+}
+
+/// The columns of a table, quoted.
+pub(super) async fn columns(
+    connection: &mut AnyConnection,
+    table: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let query = if is_postgres(connection) { POSTGRES_COLUMNS } else { COLUMNS };
+    let rows = sqlx::query(query).bind(table.to_owned()).fetch_all(connection).await?;
+    Ok(names(&rows)?.iter().map(|name| format!("\"{name}\"")).collect())
+}
+
+fn is_postgres(connection: &AnyConnection) -> bool {
+    connection.backend_name() == "PostgreSQL"
 }
 
 fn names(rows: &[AnyRow]) -> Result<Vec<String>, sqlx::Error> {

@@ -61,6 +61,11 @@ impl Given {
         self.0.entry(name.to_owned()).or_insert_with(|| (value.to_owned(), Origin::Started));
     }
 
+    /// What a flag says, whatever was given.
+    pub(crate) fn instead(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), (value.to_owned(), Origin::Started));
+    }
+
     pub(crate) fn pairs(&self) -> Vec<(String, String)> {
         self.0.iter().map(|(name, (value, _))| (name.clone(), value.clone())).collect()
     }

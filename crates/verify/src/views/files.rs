@@ -44,6 +44,11 @@ pub(super) async fn copy_live(
     Ok(None)
 }
 
+/// The copy that somebody else made in `dir`; `None` when there is none.
+pub(super) fn copied(dir: &Path, service: &str) -> Result<Option<Copied>, VerifyError> {
+    Ok(candidates(dir, service)?.into_iter().next().map(|file| Copied { file }))
+}
+
 /// Database files of a service, those of the newest version and generation first.
 fn candidates(views_dir: &Path, service: &str) -> Result<Vec<PathBuf>, VerifyError> {
     let entries = match std::fs::read_dir(views_dir) {

@@ -15,7 +15,8 @@ use super::super::{ViewError, ViewsConfig};
 use super::{Generation, Home, PostgresUrl, digest, make_tables, mark_complete};
 use crate::commit::sha256;
 
-const READERS: u32 = 8;
+/// Seven services with two replicas each stay below the hundred connections that a server takes.
+const READERS: u32 = 5;
 /// A reader that gets no connection in this time is told so: callers have two seconds.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// A connection that lay about for longer may have ended.
@@ -74,6 +75,20 @@ pub(super) async fn open_newest(
     drop_unfed(&mut connection, config, number).await?;
     connection.close().await?;
     open(config, url, number).await
+}
+
+/// The name of the newest complete schema of this version, if there is one.
+pub(super) async fn newest(
+    connection: &mut AnyConnection,
+    config: &ViewsConfig,
+) -> Result<Option<String>, sqlx::Error> {
+    let mut newest = None;
+    for number in numbers(&list(connection, config).await?, config) {
+        if is_complete(connection, config, number).await? {
+            newest = newest.max(Some(number));
+        }
+    }
+    Ok(newest.map(|number| name(config, number)))
 }
 
 /// A new schema, already held, that no reader knows of.

@@ -97,12 +97,12 @@ async fn views_wait_at_their_start_for_a_database_that_is_away() {
     let server = Arc::new(Server::start().unwrap());
     let place = Place::Server(TestDatabase::on(Arc::clone(&server)).unwrap());
     server.stop();
-    let back = async {
-        // Long enough that it was asked for in vain.
-        tokio::time::sleep(START_AGAIN * 2).await;
-        server.run().unwrap();
-    };
-    let (world, ()) = tokio::join!(World::on(place), back);
+    let starting = World::on(place);
+    tokio::pin!(starting);
+    // Long enough that it was asked for in vain more than once.
+    assert!(tokio::time::timeout(START_AGAIN * 3, &mut starting).await.is_err());
+    server.run().unwrap();
+    let world = starting.await;
     world.reach(&world.append("thing.Made").await).await;
 }
 
@@ -171,4 +171,31 @@ async fn what_is_forgotten_leaves_no_dead_row_behind() {
         }
     };
     tokio::time::timeout(DEADLINE, vacuumed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_in_a_file_has_the_same_rows_and_goes_on_where_they_stood() {
+    let world = World::on(Place::server()).await;
+    let Place::Server(server) = &world.place else { panic!("it has no server") };
+    world.reach(&world.append("thing.Made").await).await;
+    world.reach(&world.append("thing.Moved").await).await;
+    let folder = Place::folder();
+    let Place::Folder(directory) = &folder else { panic!("it has no folder") };
+    let config = ViewsConfig {
+        service: "order",
+        version: 1,
+        schema: SCHEMA,
+        database: folder.database(),
+        views: vec![Arc::new(Counts::default())],
+    };
+    let url: PostgresUrl = server.url().parse().unwrap();
+    assert!(copy_of(&url, &config, directory.path()).await.unwrap());
+    let tasks = Tasks::default();
+    let copy = start(&Counts::default(), &world.log, &folder, &tasks).await;
+    assert_eq!(copy.positions(), world.views.positions());
+    assert_eq!(copy.content_hash().await.unwrap(), world.views.content_hash().await.unwrap());
+    copy.wait_for(&world.append("thing.Made").await, DEADLINE).await.unwrap();
+    assert_eq!(count(&copy).await, 2);
+    let other = ViewsConfig { version: 2, ..config };
+    assert!(!copy_of(&url, &other, directory.path()).await.unwrap());
 }
