@@ -65,29 +65,34 @@ impl JetStreamLeases {
 
     /// Since when `owner` has the lease, zero when it may be taken anew, none while another has it.
     fn since(&self, name: &str, owner: &str, held: Option<&Held>) -> Option<u64> {
-        let Some((sequence, lease)) =
-            held.and_then(|held| Some((held.sequence, Stored::read(&held.payload)?)))
-        else {
-            return Some(0);
-        };
-        if lease.owner.is_empty() {
-            return Some(0);
-        }
+        let Some((sequence, lease)) = owned(held) else { return Some(0) };
         if lease.owner == owner {
             return Some(if lease.since == 0 { sequence } else { lease.since });
         }
+        self.ran_out(name, sequence, lease.ttl).then_some(0)
+    }
+
+    /// Whether the key of another owner's lease stands unchanged since its whole time.
+    fn ran_out(&self, name: &str, sequence: u64, ttl: Duration) -> bool {
         let now = Instant::now();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let first = seen.entry(name.to_owned()).or_insert((sequence, now));
         if first.0 != sequence {
             *first = (sequence, now);
         }
-        (now.duration_since(first.1) >= lease.ttl).then_some(0)
+        now.duration_since(first.1) >= ttl
     }
 
     fn forget(&self, name: &str) {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
+}
+
+/// A lease that somebody has, and the revision at which it stands.
+fn owned(held: Option<&Held>) -> Option<(u64, Stored)> {
+    let held = held?;
+    let lease = Stored::read(&held.payload)?;
+    (!lease.owner.is_empty()).then_some((held.sequence, lease))
 }
 
 #[async_trait]
@@ -111,6 +116,12 @@ impl Leases for JetStreamLeases {
             }
         }
         Ok(None)
+    }
+
+    async fn holder(&self, name: &str) -> Result<Option<String>, PortError> {
+        let held = self.bucket.last(&self.bucket.subject(&[&self.scope, name])).await?;
+        let Some((sequence, lease)) = owned(held.as_ref()) else { return Ok(None) };
+        Ok((!self.ran_out(name, sequence, lease.ttl)).then_some(lease.owner))
     }
 
     async fn release(&self, name: &str, owner: &str) -> Result<(), PortError> {

@@ -60,6 +60,17 @@ impl Leases for SqliteLeases {
         Ok(fencing.map(|fencing| Lease { fencing: fencing.unsigned_abs() }))
     }
 
+    async fn holder(&self, name: &str) -> Result<Option<String>, PortError> {
+        sqlx::query_scalar(
+            "SELECT owner FROM leases WHERE name = ?1 AND owner IS NOT NULL AND until_ms > ?2",
+        )
+        .bind(name)
+        .bind(clock::now_ms())
+        .fetch_optional(&self.work)
+        .await
+        .map_err(failed("leases"))
+    }
+
     async fn release(&self, name: &str, owner: &str) -> Result<(), PortError> {
         sqlx::query("UPDATE leases SET owner = NULL, until_ms = 0 WHERE name = ?1 AND owner = ?2")
             .bind(name)

@@ -268,6 +268,11 @@ impl EventLog for SqliteLog {
     fn durability(&self) -> Durability {
         Durability { strict: true, name: "strict (sqlite, synchronous=FULL)".to_owned() }
     }
+
+    /// Whoever writes has locked the directory.
+    fn is_shared(&self) -> bool {
+        self.writer.is_none()
+    }
 }
 
 struct SqliteTail {

@@ -21,7 +21,7 @@ use crate::decider::Decider;
 use crate::ids::{AggregateId, BadId, Position, Version};
 use crate::log::{EventLog, LogError, Source};
 
-use slot::{Loaded, Pending, Slot};
+use slot::{Freshness, Loaded, Pending, Slot};
 
 /// Aggregates whose state a handler keeps in memory.
 const CACHED_AGGREGATES: usize = 4 * 1024;
@@ -202,6 +202,7 @@ impl<A: Aggregate> Handler<A> {
         let (sender, receiver) = oneshot::channel();
         let pending = Pending {
             command: Some(command),
+            freshness: Freshness::Newest,
             cause: Some(cause),
             span: Span::current(),
             answer: Box::new(move |answer| {
@@ -214,7 +215,8 @@ impl<A: Aggregate> Handler<A> {
         receiver.await.unwrap_or_else(|_| Err(HandleError::Panicked("answering".to_owned())))
     }
 
-    /// Reads the newest known state of aggregate `id` with `read`, in turn with its commands.
+    /// Reads the state of aggregate `id` with `read`, in turn with its commands: all that was
+    /// acknowledged before the call is in it, whichever replica wrote it.
     ///
     /// # Errors
     /// [`HandleError`] when the history cannot be loaded.
@@ -223,10 +225,51 @@ impl<A: Aggregate> Handler<A> {
         id: &str,
         read: impl FnOnce(&A) -> T + Send + 'static,
     ) -> Result<(Receipt, T), HandleError<A::Refusal>> {
+        self.read_as(id, Freshness::Newest, read).await
+    }
+
+    /// As [`Self::read`], for whoever has heard of the aggregate's commit at `position`: all up to
+    /// that one is in the state. It costs no question to the log where that is known already.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_since<T: Send + 'static>(
+        &self,
+        id: &str,
+        position: Position,
+        read: impl FnOnce(&A) -> T + Send + 'static,
+    ) -> Result<(Receipt, T), HandleError<A::Refusal>> {
+        self.read_as(id, Freshness::Since(position), read).await
+    }
+
+    /// Looks something up that never goes away once it is there: what is kept of the state will
+    /// do where it holds that, and the newest state is asked where it does not.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn find<T: Send + 'static>(
+        &self,
+        id: &str,
+        find: impl Fn(&A) -> Option<T> + Clone + Send + 'static,
+    ) -> Result<Option<T>, HandleError<A::Refusal>> {
+        let (_, kept) = self.read_as(id, Freshness::Kept, find.clone()).await?;
+        match kept {
+            Some(found) => Ok(Some(found)),
+            None => self.read(id, find).await.map(|(_, found)| found),
+        }
+    }
+
+    async fn read_as<T: Send + 'static>(
+        &self,
+        id: &str,
+        freshness: Freshness,
+        read: impl FnOnce(&A) -> T + Send + 'static,
+    ) -> Result<(Receipt, T), HandleError<A::Refusal>> {
         let aggregate = AggregateId::new(self.service, A::CATEGORY, id)?;
         let (sender, receiver) = oneshot::channel();
         let pending = Pending {
             command: None,
+            freshness,
             cause: None,
             span: Span::none(),
             answer: Box::new(move |answer| {

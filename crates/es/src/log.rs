@@ -111,6 +111,12 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// What an acknowledgement of this log is worth.
     fn durability(&self) -> Durability;
+
+    /// False when no other process can append to it: then what this one knows of an aggregate is
+    /// the newest.
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 /// A reader that follows one service's log.

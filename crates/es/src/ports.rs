@@ -35,6 +35,9 @@ pub trait Leases: Send + Sync + 'static {
         owner: &str,
         ttl: Duration,
     ) -> Result<Option<Lease>, PortError>;
+    /// Who has `name`; `None` when nobody has, as far as can be told. Only for finding the owner:
+    /// by the time of the answer it may be another one.
+    async fn holder(&self, name: &str) -> Result<Option<String>, PortError>;
     /// Gives `name` up if `owner` has it.
     async fn release(&self, name: &str, owner: &str) -> Result<(), PortError>;
 }

@@ -1,5 +1,6 @@
 //! Requests to commands and questions, answers back; refusals to statuses.
 
+mod forward;
 mod parse;
 mod places;
 mod products;
@@ -11,19 +12,26 @@ mod warehouses;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use nexus_es::log::EventLog;
 use nexus_es::views::Views;
-use nexus_es::{Aggregate, AggregateId, Handler, Heard, Position, Positions, Receipt, Version};
+use nexus_es::{
+    Aggregate, AggregateId, HandleError, Handler, Heard, Position, Positions, Receipt, Version,
+};
 use nexus_proto::inventory::v1 as proto;
+use nexus_proto::inventory::v1::inventory_service_client::InventoryServiceClient;
 use nexus_proto::inventory::v1::inventory_service_server::InventoryService;
-use nexus_runtime::{reads, status};
+use nexus_runtime::channels::Client;
+use nexus_runtime::{Ports, reads, status};
 use tonic::{Request, Response, Status};
 
 use crate::domain::barcode_claim::BarcodeClaim;
 use crate::domain::product::Product;
-use crate::domain::stock_ledger::StockLedger;
+use crate::domain::stock_ledger::{Refusal, StockLedger};
 use crate::domain::warehouse::Warehouse;
+use crate::owners::{Decides, Owners};
 use crate::{Config, SERVICE};
+use forward::Forwarded;
 
 /// How long a look at the stock waits for what happened just before it.
 const LATEST_PATIENCE: Duration = Duration::from_millis(250);
@@ -36,19 +44,24 @@ pub(crate) struct Inventory {
     claims: Handler<BarcodeClaim>,
     warehouses: Handler<Warehouse>,
     ledgers: Handler<StockLedger>,
+    /// None where this replica is alone.
+    owners: Option<Arc<Owners>>,
     log: Arc<dyn EventLog>,
     views: Arc<Views>,
     patience: Duration,
 }
 
 impl Inventory {
-    pub(crate) fn new(log: Arc<dyn EventLog>, views: Arc<Views>, config: &Config) -> Self {
+    pub(crate) fn new(ports: &Ports, views: Arc<Views>, config: &Config) -> Self {
+        let log = &ports.log;
+        let ledgers = Handler::new(Arc::clone(log));
         Self {
-            products: Handler::new(Arc::clone(&log)),
-            claims: Handler::new(Arc::clone(&log)),
-            warehouses: Handler::new(Arc::clone(&log)),
-            ledgers: Handler::new(Arc::clone(&log)),
-            log,
+            products: Handler::new(Arc::clone(log)),
+            claims: Handler::new(Arc::clone(log)),
+            warehouses: Handler::new(Arc::clone(log)),
+            owners: Owners::of(ports, ledgers.clone()),
+            ledgers,
+            log: Arc::clone(log),
             views,
             patience: config.view_patience,
         }
@@ -72,6 +85,20 @@ impl Inventory {
         }
         self.views.wait_for_latest(self.patience.min(LATEST_PATIENCE)).await;
         Ok(())
+    }
+
+    /// Reads a ledger: what is kept of it where this replica decides about it, else the newest.
+    async fn ledger<T: Send + 'static>(
+        &self,
+        code: &str,
+        read: impl Fn(&StockLedger) -> T + Clone + Send + 'static,
+    ) -> Result<Option<T>, HandleError<Refusal>> {
+        if let Some(owners) = &self.owners
+            && let Decides::We = owners.who_decides(code).await
+        {
+            return self.ledgers.find(code, move |ledger| Some(read(ledger))).await;
+        }
+        self.ledgers.read(code, read).await.map(|(_, found)| Some(found))
     }
 
     /// Waits until the views show what a command did.
@@ -115,12 +142,23 @@ fn view_failed(error: sqlx::Error) -> Status {
     status::broken("the read model cannot be read", error)
 }
 
-/// Each rpc stands in the module of what it is about.
+/// Each rpc stands in the module of what it is about; one that changes a ledger is answered by the
+/// replica that owns it.
 macro_rules! rpcs {
-    ($($rpc:ident($request:ident) -> $answer:ident in $module:ident),+ $(,)?) => {
+    ($($rpc:ident($request:ident) -> $answer:ident in $module:ident $($by_owner:ident)?),+ $(,)?) => {
         #[tonic::async_trait]
         impl InventoryService for Inventory {
             $(async fn $rpc(&self, request: Request<proto::$request>) -> Answer<proto::$answer> {
+                $(
+                    let code = request.get_ref().warehouse.clone();
+                    let call = |mut owner: InventoryServiceClient<Client>, onward| {
+                        async move { owner.$rpc(onward).await }.boxed()
+                    };
+                    let request = match self.$by_owner(&code, request, call).await {
+                        Forwarded::Answered(answer) => return answer,
+                        Forwarded::Ours(request) => request,
+                    };
+                )?
                 $module::$rpc(self, request).await
             })+
         }
@@ -141,18 +179,18 @@ rpcs! {
     define_bins(DefineBinsRequest) -> DefineBinsResponse in warehouses,
     assign_bin(AssignBinRequest) -> Bin in warehouses,
     list_bins(ListBinsRequest) -> ListBinsResponse in warehouses,
-    receive_stock(ReceiveStockRequest) -> StockChange in stock,
-    adjust_stock(AdjustStockRequest) -> StockChange in stock,
-    move_stock(MoveStockRequest) -> StockChange in stock,
-    take_back(TakeBackRequest) -> StockChange in stock,
+    receive_stock(ReceiveStockRequest) -> StockChange in stock by_owner,
+    adjust_stock(AdjustStockRequest) -> StockChange in stock by_owner,
+    move_stock(MoveStockRequest) -> StockChange in stock by_owner,
+    take_back(TakeBackRequest) -> StockChange in stock by_owner,
     list_stock(ListStockRequest) -> ListStockResponse in stock,
     list_movements(ListMovementsRequest) -> ListMovementsResponse in stock,
     plan_allocation(PlanAllocationRequest) -> PlanAllocationResponse in reservations,
-    reserve(ReserveRequest) -> ReserveResponse in reservations,
-    release_reservation(ReleaseReservationRequest) -> ReleaseReservationResponse in reservations,
-    allocate_bins(AllocateBinsRequest) -> AllocateBinsResponse in reservations,
-    pick(PickRequest) -> Reservation in reservations,
-    unpick(UnpickRequest) -> Reservation in reservations,
-    ship(ShipRequest) -> Reservation in reservations,
+    reserve(ReserveRequest) -> ReserveResponse in reservations by_owner,
+    release_reservation(ReleaseReservationRequest) -> ReleaseReservationResponse in reservations by_owner,
+    allocate_bins(AllocateBinsRequest) -> AllocateBinsResponse in reservations by_owner,
+    pick(PickRequest) -> Reservation in reservations by_owner,
+    unpick(UnpickRequest) -> Reservation in reservations by_owner,
+    ship(ShipRequest) -> Reservation in reservations by_owner,
     get_reservation(GetReservationRequest) -> Reservation in reservations,
 }

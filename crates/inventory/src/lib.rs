@@ -3,6 +3,7 @@
 mod config;
 pub mod domain;
 mod grpc;
+mod owners;
 mod views;
 mod wire;
 
@@ -39,7 +40,7 @@ pub async fn run(
 ) -> Result<Running, Error> {
     let models = views::config(ports.database.clone());
     let views = Views::start(models, Arc::clone(&ports.log), ports.tasks.clone()).await?;
-    let service = grpc::Inventory::new(Arc::clone(&ports.log), Arc::clone(&views), &config);
+    let service = grpc::Inventory::new(&ports, Arc::clone(&views), &config);
     let server = InventoryServiceServer::new(service).max_decoding_message_size(MAX_MESSAGE);
     routes.add_service(server);
     Ok(Running { service: SERVICE, views })

@@ -16,7 +16,22 @@ const CALLS: [(Role, &[&str]); 7] = [
             "inventory.Reserve",
         ],
     ),
-    (Role::Inventory, &[]),
+    // Of the replica that owns the ledger, for whoever asked another one.
+    (
+        Role::Inventory,
+        &[
+            "inventory.AdjustStock",
+            "inventory.AllocateBins",
+            "inventory.MoveStock",
+            "inventory.Pick",
+            "inventory.ReceiveStock",
+            "inventory.ReleaseReservation",
+            "inventory.Reserve",
+            "inventory.Ship",
+            "inventory.TakeBack",
+            "inventory.Unpick",
+        ],
+    ),
     (
         Role::Fulfillment,
         &[

@@ -17,6 +17,9 @@ pub const STORY: &str = "nexus-story";
 /// Metadata that carries the causing event's id between services.
 pub const CAUSATION: &str = "nexus-causation";
 
+/// Metadata of a call that one replica forwards to another: it goes no further.
+pub const FORWARDED: &str = "nexus-forwarded";
+
 const MAX_KEY: usize = 255;
 
 /// The authenticated caller of one request.

@@ -47,6 +47,15 @@ const PIPE_BYTES: usize = 256 * 1024;
 pub struct Channels {
     client: Client,
     secrets: Arc<Secrets>,
+    replica: Option<Arc<Replica>>,
+}
+
+/// This process among the replicas of its role.
+struct Replica {
+    role: Role,
+    /// Where the others can call it.
+    address: String,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Why an address is not one.
@@ -112,7 +121,7 @@ impl Channels {
     /// [`BadAddress`] when `uri` is not one.
     pub fn shared(uri: &str, secrets: Arc<Secrets>) -> Result<Self, BadAddress> {
         let client = Client::over(Targets::One(Target::here(in_clear(uri)?)));
-        Ok(Self { client, secrets })
+        Ok(Self { client, secrets, replica: None })
     }
 
     /// All services in this process, as in `nexus up`. Answers the pipes too, for the server to
@@ -120,20 +129,49 @@ impl Channels {
     #[must_use]
     pub fn in_process(secrets: Arc<Secrets>) -> (Self, Pipes) {
         let (Way(target), pipes) = Way::in_process();
-        (Self { client: Client::over(Targets::One(target)), secrets }, pipes)
+        (Self { client: Client::over(Targets::One(target)), secrets, replica: None }, pipes)
     }
 
     /// Each service by a way of its own.
     #[must_use]
     pub fn by(ways: impl IntoIterator<Item = (Role, Way)>, secrets: Arc<Secrets>) -> Self {
         let ways = ways.into_iter().map(|(role, Way(target))| (role, target)).collect();
-        Self { client: Client::over(Targets::Each(ways)), secrets }
+        Self { client: Client::over(Targets::Each(ways)), secrets, replica: None }
+    }
+
+    /// The same, of a replica of `role` that the others can call at `address`: what one replica
+    /// alone should decide is then owned by one and forwarded by the others.
+    #[must_use]
+    pub fn with_replica(self, role: Role, address: String, tls: Option<Arc<Tls>>) -> Self {
+        Self { replica: Some(Arc::new(Replica { role, address, tls })), ..self }
+    }
+
+    /// Where other replicas can call this one; `None` where there are none to be met.
+    #[must_use]
+    pub fn replica_address(&self) -> Option<&str> {
+        self.replica.as_ref().map(|replica| replica.address.as_str())
+    }
+
+    /// The replica of this process's role at `address`. It is asked once: whoever cannot reach it
+    /// has another way.
+    ///
+    /// # Errors
+    /// [`BadAddress`] when the address is not one, or this process has no replicas.
+    pub fn to_replica(&self, address: &str) -> Result<Client, BadAddress> {
+        let replica = self.replica.as_ref();
+        let replica = replica.ok_or_else(|| BadAddress::Unreadable(address.to_owned()))?;
+        let channel = match &replica.tls {
+            None => in_clear(address)?,
+            Some(tls) => over_tls(replica.role, address, tls)?,
+        };
+        let client = Client::over(Targets::One(Target::here(channel)));
+        Ok(client.as_role(replica.role))
     }
 
     /// The same, for calls that `role` makes: what it may call is checked where it calls.
     #[must_use]
     pub fn as_role(&self, role: Role) -> Self {
-        Self { client: self.client.as_role(role), secrets: Arc::clone(&self.secrets) }
+        Self { client: self.client.as_role(role), ..self.clone() }
     }
 
     /// The bare client of `role`'s process, for services that every role has.

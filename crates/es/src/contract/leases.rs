@@ -23,6 +23,9 @@ pub(super) const PROMISES: &[Promise<dyn Leases>] = &[
         fencing_grows_with_each_owner(rig).boxed()
     }),
     ("names are apart", |rig| names_are_apart(rig).boxed()),
+    ("the holder of a name is who has it, and nobody once it is released or ran out", |rig| {
+        the_holder_is_who_has_it(rig).boxed()
+    }),
 ];
 
 /// Longer than any check takes.
@@ -138,4 +141,29 @@ async fn names_are_apart(rig: &Rig<dyn Leases>) -> Seen {
     acquired(&rig.port, "order.cancel", "b", LONG).await?;
     refused(&rig.port, "order.cancel", "a").await?;
     refused(&rig.port, "order.confirm", "b").await
+}
+
+async fn the_holder_is_who_has_it(rig: &Rig<dyn Leases>) -> Seen {
+    const OWNER: &str = "https://10.0.0.7:8090#a";
+    let holder = async || rig.port.holder("ledger").await.map_err(failed("ask who holds a lease"));
+    let held_by = async |wanted: Option<&str>| {
+        let found = holder().await?;
+        ensure(found.as_deref() == wanted, || format!("{found:?} holds it, not {wanted:?}"))
+    };
+    held_by(None).await?;
+    acquired(&rig.port, "ledger", OWNER, LONG).await?;
+    refused(&rig.port, "ledger", "b").await?;
+    held_by(Some(OWNER)).await?;
+    rig.port.release("ledger", OWNER).await.map_err(failed("release a lease"))?;
+    held_by(None).await?;
+    acquired(&rig.port, "ledger", "b", SHORT).await?;
+    held_by(Some("b")).await?;
+    let running_out = async {
+        while holder().await?.is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    };
+    let waited = tokio::time::timeout(SHORT * 6, running_out).await;
+    waited.unwrap_or_else(|_| Err("the lease never ran out".to_owned()))
 }

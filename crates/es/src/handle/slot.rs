@@ -31,9 +31,22 @@ type Answer<'a, A> = Result<
 >;
 type Reply<A> = Box<dyn for<'a> FnOnce(Answer<'a, A>) + Send>;
 
+/// How new the state that is read must be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Freshness {
+    /// What is kept will do, however old.
+    Kept,
+    /// It holds all commits up to this place in the log.
+    Since(Position),
+    /// It holds all commits that were acknowledged before it was asked for, whoever wrote them.
+    Newest,
+}
+
 /// A command that waits for its turn; without a command it only reads.
 pub(super) struct Pending<A: Aggregate> {
     pub(super) command: Option<A::Command>,
+    /// For what only reads.
+    pub(super) freshness: Freshness,
     pub(super) cause: Option<Cause>,
     pub(super) span: Span,
     pub(super) answer: Reply<A>,
@@ -100,7 +113,7 @@ enum Decided<A: Aggregate> {
     Replayed(Version),
     /// Same command id earlier in this very batch.
     Twin,
-    Read,
+    Read(Freshness),
 }
 
 impl<A: Aggregate> Decided<A> {
@@ -108,13 +121,17 @@ impl<A: Aggregate> Decided<A> {
         matches!(self, Self::Events(events) if !events.is_empty())
     }
 
-    /// True for a no, and for no news. Neither is stored, so that no expected version shows that
-    /// the state was the newest.
-    fn rests_on_the_newest(&self) -> bool {
+    /// True for a no, for no news, and for a reader who wants the newest: nothing of it is stored,
+    /// so that no expected version shows that the state, which reaches up to `position`, is that.
+    /// What was decided once stands as it was. In a log of this process `alone` whoever reads a
+    /// state that is kept reads the newest.
+    fn rests_on_newer_than(&self, position: Position, alone: bool) -> bool {
         match self {
             Self::Refused(_) => true,
             Self::Events(events) => events.is_empty(),
-            Self::KeyReused | Self::Replayed(_) | Self::Twin | Self::Read => false,
+            Self::Read(Freshness::Newest) => !alone,
+            Self::Read(Freshness::Since(wanted)) => !alone && position < *wanted,
+            Self::Read(Freshness::Kept) | Self::KeyReused | Self::Replayed(_) | Self::Twin => false,
         }
     }
 }
@@ -204,7 +221,9 @@ async fn run<A: Aggregate>(
         join_stories(&current, batch);
         let (decided, entries) = decide_batch(&mut current, batch);
         let Some((append, number)) = commit_of(aggregate, &current, entries) else {
-            if std::mem::take(&mut cached) && decided.iter().any(Decided::rests_on_the_newest) {
+            let (position, alone) = (current.position, !log.is_shared());
+            let unsure = |decided: &Decided<A>| decided.rests_on_newer_than(position, alone);
+            if std::mem::take(&mut cached) && decided.iter().any(unsure) {
                 match current.catch_up(log, aggregate).await {
                     Ok(false) => {}
                     Ok(true) => {
@@ -301,7 +320,7 @@ fn decide_batch<A: Aggregate>(
     let mut size = 0;
     for pending in batch {
         let (Some(command), Some(cause)) = (&pending.command, &pending.cause) else {
-            decided.push(Decided::Read);
+            decided.push(Decided::Read(pending.freshness));
             continue;
         };
         let known = current
@@ -421,7 +440,7 @@ async fn answer<A: Aggregate>(
     for (pending, decided) in answered.into_iter().zip(decided) {
         match decided {
             Decided::Events(events) => (pending.answer)(Ok((now, &current.state, &events))),
-            Decided::Read => (pending.answer)(Ok((now, &current.state, &[]))),
+            Decided::Read(_) => (pending.answer)(Ok((now, &current.state, &[]))),
             Decided::Refused(refusal) => (pending.answer)(Err(HandleError::Refused(refusal))),
             Decided::KeyReused => (pending.answer)(Err(HandleError::KeyReused)),
             Decided::Twin => replay(log, aggregate, current.version, pending).await,

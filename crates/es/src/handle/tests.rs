@@ -358,3 +358,61 @@ async fn a_changed_history_is_not_loaded() {
     let answer = fresh.execute("a", 1, cause(3, b"")).await;
     assert!(matches!(answer, Err(HandleError::Load(_))), "{answer:?}");
 }
+
+/// Two replicas with what each has kept of the counter, and the log between them.
+async fn two_replicas() -> (Arc<LosesAnswers>, Handler<Counter>, Handler<Counter>) {
+    let log = Arc::new(LosesAnswers::new(&MemoryLog::default(), 0));
+    let here = Handler::<Counter>::new(log.clone());
+    let there = Handler::<Counter>::new(log.clone());
+    here.execute("a", 7, cause(1, b"a")).await.unwrap();
+    assert_eq!(there.read("a", |state| state.0).await.unwrap().1, 7);
+    (log, here, there)
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_another_replica_wrote_since_it_read_last() {
+    let (_, here, there) = two_replicas().await;
+    let receipt = here.execute("a", 5, cause(2, b"b")).await.unwrap();
+    assert_eq!(there.read("a", |state| state.0).await.unwrap(), (receipt, 12));
+}
+
+#[tokio::test]
+async fn who_heard_of_a_commit_reads_it_and_asks_the_log_only_where_it_is_not_known_yet() {
+    let (log, here, there) = two_replicas().await;
+    let receipt = here.execute("a", 5, cause(2, b"b")).await.unwrap();
+    let reads = || log.reads.load(Ordering::SeqCst);
+    let before = reads();
+    let known = here.read_since("a", receipt.position, |state| state.0).await.unwrap();
+    assert_eq!((known.1, reads() - before), (12, 0));
+    let heard = there.read_since("a", receipt.position, |state| state.0).await.unwrap();
+    assert_eq!((heard.1, reads() - before), (12, 1));
+}
+
+#[tokio::test]
+async fn what_is_looked_up_is_asked_of_the_log_only_while_it_is_not_there() {
+    let (log, here, there) = two_replicas().await;
+    let at_least = |least: u32| move |state: &Counter| (state.0 >= least).then_some(state.0);
+    here.execute("a", 5, cause(2, b"b")).await.unwrap();
+    let before = log.reads.load(Ordering::SeqCst);
+    assert_eq!(there.find("a", at_least(7)).await.unwrap(), Some(7));
+    assert_eq!(log.reads.load(Ordering::SeqCst), before);
+    assert_eq!(there.find("a", at_least(12)).await.unwrap(), Some(12));
+    assert_eq!(there.find("a", at_least(13)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn forty_at_two_replicas_never_go_over_the_limit() {
+    let log = Arc::new(MemoryLog::default());
+    let replicas = [Handler::<Counter>::new(log.clone()), Handler::new(log.clone())];
+    let all = join_all((0..40_u128).map(|n| {
+        let replica = replicas[usize::from(n % 2 == 0)].clone();
+        async move { replica.execute("a", 10, cause(n + 1, &n.to_be_bytes())).await }
+    }));
+    let all = all.await;
+    let done = all.iter().filter(|answer| answer.is_ok()).count();
+    let full = |answer: &&Result<_, _>| matches!(answer, Err(HandleError::Refused(Full)));
+    assert_eq!((done, all.iter().filter(full).count()), (10, 30));
+    for replica in replicas {
+        assert_eq!(replica.read("a", |state| state.0).await.unwrap().1, 100);
+    }
+}

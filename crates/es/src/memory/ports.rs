@@ -52,6 +52,12 @@ impl Leases for MemoryLeases {
         Ok(Some(Lease { fencing: held.fencing }))
     }
 
+    async fn holder(&self, name: &str) -> Result<Option<String>, PortError> {
+        let leases = lock(&self.held);
+        let by = leases.get(name).and_then(|held| held.by.as_ref());
+        Ok(by.filter(|(_, until)| *until > Instant::now()).map(|(by, _)| by.clone()))
+    }
+
     async fn release(&self, name: &str, owner: &str) -> Result<(), PortError> {
         if let Some(held) = lock(&self.held).get_mut(name)
             && held.by.as_ref().is_some_and(|(by, _)| by == owner)

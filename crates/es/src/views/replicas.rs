@@ -6,14 +6,14 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use sqlx::{AnyPool, Connection};
+use sqlx::Connection;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::database::{self, Generation, Seen};
-use super::{Feed, ViewError, Views};
+use super::{Feed, Pool, ViewError, Views};
 use crate::heard::Positions;
 
 /// How often a follower reads the checkpoint while somebody waits for it, and while nobody does.
@@ -68,6 +68,7 @@ async fn lead(
 ) -> Result<(), ViewError> {
     let Some(lost) = database::lost(held) else { return Ok(()) };
     // A server that fell takes its last commits back: what was said of them no longer holds.
+    feed.waiters.recent.clear();
     positions.send_replace(feed.from(held.positions().await?));
     let service = feed.service;
     info!(service, "views of {service} are fed by this replica");
@@ -94,7 +95,7 @@ async fn lead(
 }
 
 /// False when the connection that may write has ended. One that is at work is not asked.
-async fn lives(writer: &AnyPool) -> bool {
+async fn lives(writer: &Pool) -> bool {
     match writer.try_acquire() {
         Some(mut connection) => connection.ping().await.is_ok(),
         None => true,
@@ -119,14 +120,13 @@ async fn follow(
         }
         let Ok(found) = generation.positions().await else { continue };
         let found = feed.from(found);
-        let moved = positions.send_if_modified(|known| {
-            let moved = *known != found;
-            *known = found;
-            moved
-        });
-        if moved {
-            feed.waiters.wake_all();
+        if *positions.borrow() == found {
+            continue;
         }
+        // First, so that whoever waited for the position meets no row from before it.
+        feed.waiters.recent.clear();
+        positions.send_replace(found);
+        feed.waiters.wake_all();
     }
 }
 

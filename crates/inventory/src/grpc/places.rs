@@ -22,6 +22,15 @@ pub(super) struct Known {
 }
 
 impl Inventory {
+    /// The warehouse was opened; it stays open.
+    pub(super) async fn opened(&self, code: &str) -> Result<(), Status> {
+        let is_open = |warehouse: &Warehouse| warehouse.details().map(|_| ());
+        let found = self.warehouses.find(code, is_open).await;
+        let found =
+            found.map_err(|error| status::of(error, |_| status::not_found("warehouse", code)))?;
+        found.ok_or_else(|| status::not_found("warehouse", code))
+    }
+
     /// Reads an open warehouse.
     pub(super) async fn warehouse<T: Send + 'static>(
         &self,

@@ -34,7 +34,7 @@ pub(super) async fn reserve(
     parse::line_count(&mut violations, body.lines.len(), parse::MAX_ORDER_LINES);
     let lines = parse::sku_lines(&mut violations, &body.lines, parse::MAX_ORDER_LINES);
     violations.done()?;
-    service.warehouse(&code, |_| ()).await?;
+    service.opened(&code).await?;
     cause.story.clone_from(&order);
     let name = reservation.clone();
     let command = Command::Reserve { reservation, order: order.into(), lines };
@@ -94,7 +94,7 @@ pub(super) async fn release_reservation(
     let reason = violations.optional_text("reason", &body.reason, 300);
     let named = violations.optional_text("order_id", &body.order_id, 128);
     violations.done()?;
-    service.warehouse(&code, |_| ()).await?;
+    service.opened(&code).await?;
     let order = if named.is_empty() { order_of(&reservation) } else { named };
     cause.story.clone_from(&order);
     let read = |_: &StockLedger, events: &[Event]| {
@@ -239,7 +239,7 @@ pub(super) async fn ship(
     let shipment = parse::reference(&mut violations, "shipment_id", &body.shipment_id);
     let lines = parse::sku_lines(&mut violations, &body.lines, parse::MAX_ORDER_LINES);
     violations.done()?;
-    service.warehouse(&code, |_| ()).await?;
+    service.opened(&code).await?;
     let command = Command::Ship { reservation: reservation.clone(), shipment, lines };
     carry_out(service, code, command, reservation, cause).await
 }
@@ -269,7 +269,7 @@ pub(super) async fn get_reservation(
     let code = parse::warehouse(&mut violations, &body.warehouse);
     let name = parse::reservation(&mut violations, "reservation", &body.reservation);
     violations.done()?;
-    service.warehouse(&code, |_| ()).await?;
+    service.opened(&code).await?;
     let warehouse = code.clone();
     let read = move |ledger: &StockLedger| described(ledger, &warehouse, &name);
     let (receipt, found) =

@@ -1,11 +1,13 @@
 //! A server with inventory on it, and the short ways to ask it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nexus_es::log::EventLog;
 use nexus_es::memory::{
     MemoryBlobs, MemoryCheckpoints, MemoryKeyStore, MemoryLeases, MemoryLog, MemoryTimers,
 };
+use nexus_es::ports::Leases;
 use nexus_es::seal::{MasterKeys, Vault};
 use nexus_es::tasks::Tasks;
 use nexus_es::views::Views;
@@ -16,7 +18,7 @@ use nexus_proto::inventory::v1 as proto;
 use nexus_proto::inventory::v1::inventory_service_client::InventoryServiceClient;
 use nexus_runtime::channels::Client;
 use nexus_runtime::rpc::{KeyCheck, RpcLayer};
-use nexus_runtime::{Channels, Ports, Secrets};
+use nexus_runtime::{Channels, Ports, Role, Secrets};
 use nexus_test_postgres::Place;
 use tonic::service::RoutesBuilder;
 use tonic::transport::Server;
@@ -37,6 +39,7 @@ impl KeyCheck for NoKeys {
 pub(crate) struct Inventory {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) views: Arc<Views>,
+    pub(crate) address: String,
     channels: Channels,
     tasks: Tasks,
     place: Place,
@@ -65,16 +68,33 @@ impl Inventory {
     }
 
     async fn over_in(log: Arc<dyn EventLog>, place: Place) -> Self {
+        Self::start(log, place, None).await
+    }
+
+    /// One of several replicas, which share `leases`.
+    pub(crate) async fn replica(log: Arc<dyn EventLog>, leases: Arc<dyn Leases>) -> Self {
+        Self::start(log, Place::new().unwrap(), Some(leases)).await
+    }
+
+    async fn start(
+        log: Arc<dyn EventLog>,
+        place: Place,
+        replicas: Option<Arc<dyn Leases>>,
+    ) -> Self {
         let secrets = Arc::new(Secrets::new(Zeroizing::new(vec![7; 32])));
         let address = "127.0.0.1:0".parse().unwrap();
         let incoming = TcpIncoming::bind(address).unwrap();
         let uri = format!("http://{}", incoming.local_addr().unwrap());
         let channels = Channels::shared(&uri, Arc::clone(&secrets)).unwrap();
+        let inner = match replicas {
+            Some(_) => channels.clone().with_replica(Role::Inventory, uri.clone(), None),
+            None => channels.clone(),
+        };
         let tasks = Tasks::default();
         let masters = MasterKeys::new(MasterKeys::generate().unwrap()).unwrap();
         let ports = Ports {
             log: Arc::clone(&log),
-            leases: Arc::new(MemoryLeases::default()),
+            leases: replicas.unwrap_or_else(|| Arc::new(MemoryLeases::default())),
             checkpoints: Arc::new(MemoryCheckpoints::default()),
             timers: Arc::new(MemoryTimers::default()),
             blobs: Arc::new(MemoryBlobs::default()),
@@ -82,7 +102,7 @@ impl Inventory {
             tasks: tasks.clone(),
             processes: tasks.clone(),
             database: place.setting().parse().unwrap(),
-            channels: channels.clone(),
+            channels: inner,
             secrets: Arc::clone(&secrets),
             speed: 1.0,
         };
@@ -96,7 +116,12 @@ impl Inventory {
             let stop = stopping.cancelled_owned();
             server.serve_with_incoming_shutdown(incoming, stop).await.unwrap();
         });
-        Self { log, views: running.views, channels, tasks, place }
+        Self { log, views: running.views, address: uri, channels, tasks, place }
+    }
+
+    /// Ends it.
+    pub(crate) async fn stop(&self) {
+        assert!(self.tasks.shut_down(Duration::from_secs(10)).await);
     }
 
     pub(crate) async fn furnish(&self) {

@@ -4,6 +4,7 @@
 mod harness;
 mod products;
 mod promises;
+mod replicas;
 mod stock;
 mod views;
 mod warehouses;

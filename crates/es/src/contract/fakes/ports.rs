@@ -33,6 +33,10 @@ impl Leases for ShortLeases {
         self.0.acquire(name, owner, Duration::ZERO).await
     }
 
+    async fn holder(&self, name: &str) -> Result<Option<String>, PortError> {
+        self.0.holder(name).await
+    }
+
     async fn release(&self, name: &str, owner: &str) -> Result<(), PortError> {
         self.0.release(name, owner).await
     }

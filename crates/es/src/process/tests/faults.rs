@@ -66,6 +66,10 @@ impl Leases for LostAtOnce {
         Ok((asked == 0).then_some(Lease { fencing: 1 }))
     }
 
+    async fn holder(&self, _: &str) -> Result<Option<String>, PortError> {
+        Ok(None)
+    }
+
     async fn release(&self, _: &str, _: &str) -> Result<(), PortError> {
         Ok(())
     }

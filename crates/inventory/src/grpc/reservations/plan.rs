@@ -79,16 +79,16 @@ async fn candidates(
     for code in codes.iter().filter(|code| !excluded.contains(*code)).cloned() {
         let (skus, name) = (skus.clone(), own.clone());
         let promisable = move |ledger: &StockLedger| {
-            let held = match name.and_then(|name| ledger.reservation(&name)) {
+            let held = match name.as_ref().and_then(|name| ledger.reservation(name)) {
                 None => BTreeMap::new(),
                 Some(known) => held_whole(known)?,
             };
-            let available = skus.into_iter().map(|sku| (sku.clone(), ledger.available(&sku)));
+            let available = skus.iter().map(|sku| (sku.clone(), ledger.available(sku)));
             Some((available.collect(), held))
         };
-        let read = service.ledgers.read(&code, promisable).await;
-        let (_, promisable) = read.map_err(|error| refused(&code, error))?;
-        let Some((available, held)) = promisable else { continue };
+        let read = service.ledger(&code, promisable).await;
+        let promisable = read.map_err(|error| refused(&code, error))?;
+        let Some(Some((available, held))) = promisable else { continue };
         let candidate = Candidate { warehouse: code, available, held };
         if own.is_none() && plan(goods, std::slice::from_ref(&candidate)).is_ok() {
             return Ok(vec![candidate]);
