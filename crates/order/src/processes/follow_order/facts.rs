@@ -124,7 +124,13 @@ fn of_shipment(heard: &Heard) -> Result<Option<(String, Fact)>, BadEvent> {
         }
         "shipment.HandedOver" => {
             let it: shipping::ShipmentHandedOver = wire::read(payload)?;
-            (it.order_id, Fact { happened_at_ms: it.at_ms, ..at(Stage::Shipped) })
+            let mut told = Fact { happened_at_ms: it.at_ms, ..at(Stage::Shipped) };
+            if it.by_courier {
+                // Known from an update in the same commit, which may say more: the parcel was
+                // handed over before that, however it came to be known.
+                told.sequence = (heard.number * EVENTS_A_COMMIT).saturating_sub(1);
+            }
+            (it.order_id, told)
         }
         "shipment.Voided" => {
             let it: shipping::ShipmentVoided = wire::read(payload)?;
@@ -183,4 +189,74 @@ fn of_stock(heard: &Heard) -> Result<Option<(String, Fact)>, BadEvent> {
         ..fact(heard, Kind::Promise, Report::Exception("PROMISE_BROKEN".to_owned()))
     };
     Ok(Some((it.order_id, told)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use nexus_es::commit::{Actor, Cause, Payload};
+    use nexus_es::{AggregateId, Position, Version, new_id};
+    use prost::Message;
+
+    use super::*;
+    use crate::domain::order::parts::Parts;
+
+    /// What the event of this place in the shipment's fourth commit says.
+    fn said(index: u32, event_type: &str, event: &impl Message) -> Fact {
+        let cause = Cause {
+            occurred_at_ms: 1_000,
+            learned_at_ms: 1_000,
+            command_id: new_id(),
+            request_hash: Vec::new(),
+            story: "o-1".to_owned(),
+            causation_id: None,
+            actor: Actor::service("apply_courier_event"),
+            traceparent: String::new(),
+        };
+        let heard = Heard {
+            aggregate: Arc::new(AggregateId::new("shipping", "shipment", "s-1").unwrap()),
+            position: Position(9),
+            version: Version(9),
+            number: 4,
+            index,
+            event_id: new_id(),
+            cause: Arc::new(cause),
+            payload: Payload {
+                event_type: event_type.to_owned(),
+                schema: 1,
+                bytes: event.encode_to_vec(),
+            },
+        };
+        read(&heard).unwrap().unwrap().1
+    }
+
+    fn update(status: &str) -> Fact {
+        let recorded = shipping::ShipmentTrackingRecorded {
+            order_id: "o-1".to_owned(),
+            tracking_status: status.to_owned(),
+            applied: true,
+            ..Default::default()
+        };
+        said(0, "shipment.TrackingRecorded", &recorded)
+    }
+
+    #[test]
+    fn a_hand_over_that_is_known_from_a_later_update_takes_nothing_back() {
+        let handed = shipping::ShipmentHandedOver {
+            order_id: "o-1".to_owned(),
+            by_courier: true,
+            ..Default::default()
+        };
+        let handed = said(1, "shipment.HandedOver", &handed);
+        for (status, stage, wrong) in
+            [("delivered", Stage::Delivered, false), ("delivery_failed", Stage::Shipped, true)]
+        {
+            let mut parts = Parts::default();
+            parts.hear(&update(status));
+            parts.hear(&handed);
+            let part = parts.get("s-1").unwrap();
+            assert_eq!((part.stage(), part.exception().is_some()), (stage, wrong), "{status}");
+        }
+    }
 }
