@@ -5,14 +5,17 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 
-use crate::repository;
 use crate::run_tests::{build_command, exit_code, in_words};
+use crate::{nats_server, postgres_server, repository};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How often to kill it.
     #[arg(long, default_value_t = 200)]
     kills: u32,
+    /// Kill single roles, nats-server and PostgreSQL of a production, instead of `nexus up` whole.
+    #[arg(long)]
+    production: bool,
     /// The seed that a run printed, to make its choices again.
     #[arg(long)]
     seed: Option<u64>,
@@ -23,6 +26,11 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let root = repository::root()?;
+    if options.production {
+        nats_server::ensure(&repository::target_dir(&root)?, None)?;
+        // The test starts one of its own; here it is made sure that there is any.
+        drop(postgres_server::start()?);
+    }
     for mut command in [build_command(!options.debug), crash_command(options)] {
         command.current_dir(&root);
         println!("xtask: {}", in_words(&command));
@@ -42,10 +50,11 @@ fn crash_command(options: &Options) -> Command {
     if !options.debug {
         command.arg("--release");
     }
-    command.args(["--", "--nocapture"]);
-    command.env("NEXUS_CRASH_KILLS", options.kills.to_string());
+    let which = if options.production { "production::" } else { "whole::" };
+    command.args(["--", "--nocapture", which]);
+    command.env("NEXUS_TEST_KILLS", options.kills.to_string());
     if let Some(seed) = options.seed {
-        command.env("NEXUS_CRASH_SEED", seed.to_string());
+        command.env("NEXUS_TEST_SEED", seed.to_string());
     }
     command
 }
@@ -56,9 +65,12 @@ mod tests {
 
     #[test]
     fn the_number_of_kills_and_the_seed_reach_the_test() {
-        let command = crash_command(&Options { kills: 50, seed: Some(7), debug: true });
+        let options = Options { kills: 50, production: false, seed: Some(7), debug: true };
+        let command = crash_command(&options);
         let set: Vec<_> = command.get_envs().filter_map(|(_, value)| value).collect();
         assert_eq!(set, ["50", "7"]);
-        assert!(in_words(&command).contains("--test crash"));
+        assert!(in_words(&command).ends_with("--test crash -- --nocapture whole::"));
+        let command = crash_command(&Options { production: true, ..options });
+        assert!(in_words(&command).ends_with("production::"));
     }
 }

@@ -75,6 +75,13 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// How many were acknowledged.
+    #[must_use]
+    pub fn acked(&self) -> usize {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|command| command.acked().is_some()).count()
+    }
+
     /// Whether nothing was tried.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -224,19 +224,42 @@ impl Nexus {
     /// # Errors
     /// When it does not get ready.
     pub async fn restart_role(&mut self, role: &str) -> anyhow::Result<()> {
-        let environment = self.environment();
-        let log = self.folder.join(format!("stderr.{}", self.starts));
-        let old = self.role(role)?;
-        if old.try_wait()?.is_none() {
-            old.kill().context("cannot kill a role")?;
-            old.wait().context("cannot wait for a role")?;
-        }
-        let seven = self.seven.as_ref().context("nexus is one process")?;
-        let fresh = seven.spawn_role(role, &environment, &log)?;
-        *self.role(role)? = fresh;
+        self.start_role(role)?;
+        let log = self.log_file();
         let seven = self.seven.as_ref().context("nexus is one process")?;
         let ready = seven::ready(seven, &mut self.children, READY_WITHIN).await;
         ready.with_context(|| tail(&log))
+    }
+
+    /// Ends one role without a warning, unless it has ended.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn kill_role(&mut self, role: &str) -> anyhow::Result<()> {
+        let child = self.role(role)?;
+        if child.try_wait()?.is_none() {
+            child.kill().context("cannot kill a role")?;
+            child.wait().context("cannot wait for a role")?;
+        }
+        Ok(())
+    }
+
+    /// Starts one role again that has ended or is killed now, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_role(&mut self, role: &str) -> anyhow::Result<()> {
+        self.kill_role(role)?;
+        let (environment, log) = (self.environment(), self.log_file());
+        let seven = self.seven.as_ref().context("nexus is one process")?;
+        let fresh = seven.spawn_role(role, &environment, &log)?;
+        *self.role(role)? = fresh;
+        Ok(())
+    }
+
+    /// Where what runs now logs.
+    fn log_file(&self) -> PathBuf {
+        self.folder.join(format!("stderr.{}", self.starts))
     }
 
     /// Where roles have processes of their own: their addresses and certificates.
@@ -286,7 +309,7 @@ impl Nexus {
     pub async fn tool(&self, words: &[&str]) -> anyhow::Result<Output> {
         let mut command = tokio::process::Command::new(binary()?);
         command.args(words).arg("--data").arg(self.data()).stdin(Stdio::null());
-        command.envs(self.log_settings());
+        command.envs(self.environment());
         let ran = tokio::time::timeout(Duration::from_secs(120), command.output());
         Ok(ran.await.with_context(|| format!("nexus {} does not end", words.join(" ")))??)
     }
