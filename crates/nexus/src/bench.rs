@@ -13,6 +13,7 @@ mod rebuild;
 mod report;
 mod server;
 mod shop;
+mod stock;
 mod tail;
 mod webhooks;
 
@@ -87,6 +88,18 @@ enum Workload {
         #[arg(long, default_value_t = 500.0)]
         rate: f64,
     },
+    /// W4: a rush for one SKU, then for all of one warehouse.
+    Stock {
+        /// Buyers in each of the two.
+        #[arg(long, default_value_t = 10_000)]
+        buyers: u64,
+        /// Units of the one SKU.
+        #[arg(long, default_value_t = 1_000)]
+        units: u32,
+        /// Buyers at once.
+        #[arg(long, default_value_t = 64)]
+        in_flight: usize,
+    },
     /// W5: the views of the order service, built anew.
     Rebuild {
         /// Events in its log before.
@@ -137,6 +150,9 @@ async fn workload(args: &BenchArgs, ground: &Ground) -> anyhow::Result<()> {
         }
         Workload::Webhooks { shipments, rate } => {
             webhooks::run(ground, shipments.max(1), rate).await?.print(args.json);
+        }
+        Workload::Stock { buyers, units, in_flight } => {
+            stock::run(ground, buyers, units, in_flight.max(1)).await?.print(args.json);
         }
         Workload::Rebuild { events } => rebuild::run(ground, events).await?.print(args.json),
         Workload::Tail { commits } => tail::run(ground, commits.max(2)).await?.print(args.json),

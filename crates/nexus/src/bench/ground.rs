@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use nexus_es_jetstream::{Options, SERVICES};
 
 use super::probe::{self, Probe};
-use super::raw;
+use super::raw::{self, How};
 use super::server::{Server, Sync};
 use crate::backend;
 use crate::config::{Config, Given, LogAt, Shape};
@@ -111,7 +111,7 @@ impl Ground {
     pub(crate) async fn measure(&self, in_flight: usize) -> anyhow::Result<Probe> {
         match &self.nats {
             None => probe::measure(&self.dir),
-            Some(nats) => raw::publish(&nats.jetstream, in_flight, false).await,
+            Some(nats) => raw::publish(&nats.jetstream, in_flight, How::Plain).await,
         }
     }
 

@@ -17,7 +17,7 @@ use nexus_es_sqlite::SqliteStore;
 use serde_json::json;
 
 use super::ground::{Ground, SERVICE};
-use super::raw;
+use super::raw::{self, How};
 use super::report::{self, Report, Row};
 
 const LENGTH: Duration = Duration::from_secs(10);
@@ -170,12 +170,21 @@ pub(crate) async fn run(ground: &Ground, in_flight: usize) -> anyhow::Result<Rep
     })
 }
 
-/// The same beside raw publishes that carry the guard and the message id: what is left is ours.
+/// The same beside raw publishes that come closer and closer to an append: what is left is ours.
 async fn guarded(ground: &Ground, in_flight: usize, rate: f64) -> anyhow::Result<Vec<Row>> {
     let Some(jetstream) = ground.jetstream() else { return Ok(Vec::new()) };
-    let guarded = raw::publish(jetstream, in_flight, true).await?.per_second;
-    let text = format!("{guarded:.0} /s; the log is {:.2} x that", rate / guarded);
-    Ok(vec![Row::new("guarded_raw_per_s", "raw with guard", text, json!(guarded))])
+    let closer = [
+        (How::Guarded, "raw_guarded_per_s", "raw with guard"),
+        (How::Named, "raw_named_per_s", "  with id too"),
+        (How::AsTheLog, "raw_as_the_log_per_s", "  in such a stream"),
+    ];
+    let mut rows = Vec::new();
+    for (how, key, label) in closer {
+        let raw = raw::publish(jetstream, in_flight, how).await?.per_second;
+        let text = format!("{raw:.0} /s; the log is {:.2} x that", rate / raw);
+        rows.push(Row::new(key, label, text, json!(raw)));
+    }
+    Ok(rows)
 }
 
 async fn work(handler: Handler<Thing>, over: Arc<AtomicBool>) -> anyhow::Result<Histogram<u64>> {

@@ -27,13 +27,50 @@ const LENGTH: Duration = Duration::from_secs(3);
 /// Publishes in flight while a stream is filled.
 const FILLING: usize = 256;
 
+/// What is published beside the bytes, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// The bytes alone, into a stream with the server's own settings.
+    Plain,
+    /// With the guard of the log.
+    Guarded,
+    /// With the guard and the message id: the same bytes on the wire as a commit.
+    Named,
+    /// The same into the log's own stream, with its settings.
+    AsTheLog,
+}
+
+impl How {
+    fn prefix(self) -> String {
+        match self {
+            Self::Plain | Self::Guarded | Self::Named => "nexus_bench.raw".to_owned(),
+            Self::AsTheLog => format!("evt.{}.{}", super::ground::SERVICE, super::log::CATEGORY),
+        }
+    }
+
+    fn headers(self, expected: u64) -> Option<HeaderMap> {
+        if self == Self::Plain {
+            return None;
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string());
+        if self != Self::Guarded {
+            headers.insert(NATS_MESSAGE_ID, new_id().to_string());
+        }
+        Some(headers)
+    }
+}
+
 /// Publishes for three seconds, each of `in_flight` waiting for its acknowledgement: as in the
-/// log, two messages a subject, of the size of a commit. `guarded` adds the log's headers.
+/// log, two messages a subject, of the size of a commit.
 pub(crate) async fn publish(
     jetstream: &Context,
     in_flight: usize,
-    guarded: bool,
+    how: How,
 ) -> anyhow::Result<Probe> {
+    if how == How::AsTheLog {
+        return publish_for(LENGTH, jetstream, in_flight, how).await;
+    }
     let config = Config {
         name: STREAM.to_owned(),
         subjects: vec!["nexus_bench.raw.*".to_owned()],
@@ -43,47 +80,53 @@ pub(crate) async fn publish(
         ..Config::default()
     };
     jetstream.create_stream(config).await.context("cannot make the stream of the raw probe")?;
+    let probe = publish_for(LENGTH, jetstream, in_flight, how).await;
+    jetstream.delete_stream(STREAM).await?;
+    probe
+}
+
+async fn publish_for(
+    length: Duration,
+    jetstream: &Context,
+    in_flight: usize,
+    how: How,
+) -> anyhow::Result<Probe> {
     let bytes = super::log::commit_bytes()?;
     let over = Arc::new(AtomicBool::new(false));
     let began = Instant::now();
     let mut publishers = JoinSet::new();
     for _ in 0..in_flight {
         let (jetstream, bytes, over) = (jetstream.clone(), bytes.clone(), Arc::clone(&over));
-        publishers.spawn(async move { publisher(&jetstream, &bytes, guarded, &over).await });
+        publishers.spawn(async move { publisher(&jetstream, &bytes, how, &over).await });
     }
-    tokio::time::sleep(LENGTH).await;
+    tokio::time::sleep(length).await;
     over.store(true, Ordering::Relaxed);
     let mut latencies = Histogram::<u64>::new(3)?;
     while let Some(published) = publishers.join_next().await {
         latencies.add(published??)?;
     }
     let per_second = super::count(latencies.len()) / began.elapsed().as_secs_f64();
-    jetstream.delete_stream(STREAM).await?;
     Ok(Probe { per_second, p50_ms: ms(latencies.value_at_quantile(0.5)) })
 }
 
 async fn publisher(
     jetstream: &Context,
     bytes: &Bytes,
-    guarded: bool,
+    how: How,
     over: &AtomicBool,
 ) -> anyhow::Result<Histogram<u64>> {
     let mut latencies = Histogram::<u64>::new(3)?;
     while !over.load(Ordering::Relaxed) {
-        let subject = format!("nexus_bench.raw.{}", new_id());
+        let subject = format!("{}.{}", how.prefix(), new_id());
         let mut expected = 0_u64;
         for _ in 0..2 {
             let began = Instant::now();
             let (subject, bytes) = (subject.clone(), bytes.clone());
-            let ack = if guarded {
-                let mut headers = HeaderMap::new();
-                headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string());
-                headers.insert(NATS_MESSAGE_ID, new_id().to_string());
-                jetstream.publish_with_headers(subject, headers, bytes).await?.await?
-            } else {
-                jetstream.publish(subject, bytes).await?.await?
+            let ack = match how.headers(expected) {
+                Some(headers) => jetstream.publish_with_headers(subject, headers, bytes).await?,
+                None => jetstream.publish(subject, bytes).await?,
             };
-            expected = ack.sequence;
+            expected = ack.await?.sequence;
             latencies.record(u64::try_from(began.elapsed().as_micros())?)?;
         }
     }

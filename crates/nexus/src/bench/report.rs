@@ -87,7 +87,7 @@ impl Sheet {
         }
         println!("{}  ({})", self.workload, self.durability);
         for row in self.rows.iter().filter(|row| !row.label.is_empty()) {
-            println!("  {:<18}{}", row.label, row.text);
+            println!("  {:<20}{}", row.label, row.text);
         }
         match &self.void {
             None => println!("  valid"),

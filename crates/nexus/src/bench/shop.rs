@@ -15,8 +15,8 @@ use nexus_runtime::Channels;
 use super::ground::Ground;
 use crate::system::{Settings, System};
 
-const WAREHOUSE: &str = "MAIN";
-const SKUS: u64 = 100;
+pub(crate) const WAREHOUSE: &str = "MAIN";
+pub(crate) const SKUS: u64 = 100;
 const CUSTOMERS: u64 = 100_000;
 const LINES: u64 = 3;
 /// Enough that no run sells out.
@@ -231,18 +231,18 @@ impl Shop {
     }
 }
 
-fn sku(n: u64) -> String {
+pub(crate) fn sku(n: u64) -> String {
     format!("SKU-{n:03}")
 }
 
-fn bin(n: u64) -> String {
+pub(crate) fn bin(n: u64) -> String {
     format!("A-{:02}-01-01-{:02}", n / 10, n % 10)
 }
 
 /// The n-th draw of a customer by Zipf's law with exponent 1: rank r comes about once in every
 /// r · ln(customers) draws. Drawn from a hash of n, so that every run draws the same.
 #[expect(clippy::as_conversions, reason = "ranks are far below 2^52")]
-fn zipf(n: u64) -> u64 {
+pub(crate) fn zipf(n: u64) -> u64 {
     let mixed = nexus_es::derived_id(&["zipf", &n.to_string()]).as_u128() & 0xFFFF_FFFF;
     let uniform = (mixed as f64 + 0.5) / (f64::from(u32::MAX) + 1.0);
     // The inverse of the harmonic sum, which is near ln(rank).
