@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 use uuid::Uuid;
 
 use crate::commit::{ActorKind, Cause};
 use crate::heard::Heard;
-use crate::views::{Changes, View, ViewError, rows};
+use crate::views::{Changes, Pool, View, ViewError, rows};
 
 /// The table that [`CommandsView`] keeps; part of the view schema of a service that has it.
 pub const SCHEMA: &str = "
@@ -65,10 +65,7 @@ fn is_from_outside(cause: &Cause) -> bool {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn request_hash(
-    pool: &AnyPool,
-    command_id: Uuid,
-) -> Result<Option<Vec<u8>>, sqlx::Error> {
+pub async fn request_hash(pool: &Pool, command_id: Uuid) -> Result<Option<Vec<u8>>, sqlx::Error> {
     let row = sqlx::query("SELECT request_hash FROM commands WHERE command_id = $1")
         .bind(command_id.to_string())
         .fetch_optional(pool)

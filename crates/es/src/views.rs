@@ -8,6 +8,7 @@
 
 mod database;
 mod hash;
+mod pool;
 mod recent;
 mod replicas;
 pub mod rows;
@@ -20,7 +21,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::AnyConnection;
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ use crate::seal::SealError;
 use crate::tasks::Tasks;
 
 pub use database::{BadUrl, Database, PostgresUrl, copy_of};
+pub use pool::{Lent, Pool};
 pub use waiters::Changes;
 
 use database::{Generation, Home, Unfinished};
@@ -201,7 +203,7 @@ impl Views {
 
     /// The database to read from, now.
     #[must_use]
-    pub fn pool(&self) -> AnyPool {
+    pub fn pool(&self) -> Pool {
         self.live().generation.pool.clone()
     }
 

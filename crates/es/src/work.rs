@@ -5,13 +5,13 @@
 use async_trait::async_trait;
 use nexus_proto::work::v1 as proto;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use crate::commit::Payload;
 use crate::decider::Decider;
 use crate::handle::{Aggregate, BadEvent};
 use crate::heard::Heard;
-use crate::views::{Changes, View, ViewError};
+use crate::views::{Changes, Pool, View, ViewError};
 
 /// The table that [`ParkedView`] keeps; part of every service's view schema. Skipped work stays in
 /// it: its event is met again when a log is read again, and must still be let be.
@@ -301,7 +301,7 @@ async fn insert(
 ///
 /// # Errors
 /// What the database answers.
-pub async fn list(pool: &AnyPool, process: Option<&str>) -> Result<Vec<Parked>, sqlx::Error> {
+pub async fn list(pool: &Pool, process: Option<&str>) -> Result<Vec<Parked>, sqlx::Error> {
     rows(pool, "skipped_at_ms = 0 AND ($1 = '' OR process = $1)", process.unwrap_or_default()).await
 }
 
@@ -309,22 +309,18 @@ pub async fn list(pool: &AnyPool, process: Option<&str>) -> Result<Vec<Parked>, 
 ///
 /// # Errors
 /// What the database answers.
-pub async fn counts(pool: &AnyPool) -> Result<Vec<(String, i64, i64)>, sqlx::Error> {
+pub async fn counts(pool: &Pool) -> Result<Vec<(String, i64, i64)>, sqlx::Error> {
     let query = "SELECT process, COUNT(*), MIN(parked_at_ms) FROM parked WHERE skipped_at_ms = 0 \
                  GROUP BY process";
     sqlx::query_as(query).fetch_all(pool).await
 }
 
 /// The work of one process that was let be.
-pub(crate) async fn skipped(pool: &AnyPool, process: &str) -> Result<Vec<Parked>, sqlx::Error> {
+pub(crate) async fn skipped(pool: &Pool, process: &str) -> Result<Vec<Parked>, sqlx::Error> {
     rows(pool, "skipped_at_ms <> 0 AND process = $1", process).await
 }
 
-async fn rows(
-    pool: &AnyPool,
-    which: &'static str,
-    process: &str,
-) -> Result<Vec<Parked>, sqlx::Error> {
+async fn rows(pool: &Pool, which: &'static str, process: &str) -> Result<Vec<Parked>, sqlx::Error> {
     let query = format!(
         "SELECT id, process, work_key, source, position, event_index, event_type, event_id, \
          story, cause, attempts, parked_at_ms, retries FROM parked WHERE {which} \

@@ -10,9 +10,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Executor, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Executor, Row};
 
-use super::{ViewError, ViewsConfig};
+use super::{Pool, ViewError, ViewsConfig};
 use crate::commit::sha256;
 use crate::heard::Positions;
 use crate::ids::Position;
@@ -119,9 +119,9 @@ pub(super) enum Home {
 #[derive(Clone)]
 pub(super) struct Generation {
     pub(super) home: Home,
-    pub(super) pool: AnyPool,
+    pub(super) pool: Pool,
     /// One connection of its own, of whoever feeds the generation; else the readers' pool.
-    pub(super) writer: AnyPool,
+    pub(super) writer: Pool,
 }
 
 impl Generation {

@@ -2,8 +2,9 @@
 
 use futures::TryStreamExt;
 use sqlx::any::{AnyRow, AnyTypeInfoKind};
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row, ValueRef};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, ValueRef};
 
+use super::Pool;
 use crate::commit::sha256;
 
 /// The service's own tables with their columns, both in the order of their names.
@@ -15,7 +16,7 @@ const POSTGRES_TABLES: &str = "SELECT CAST(table_name AS TEXT) FROM information_
 const POSTGRES_COLUMNS: &str = "SELECT CAST(column_name AS TEXT) FROM information_schema.columns \
     WHERE table_schema = current_schema() AND table_name = $1";
 
-pub(super) async fn content_hash(pool: &AnyPool) -> Result<String, sqlx::Error> {
+pub(super) async fn content_hash(pool: &Pool) -> Result<String, sqlx::Error> {
     let mut connection = pool.acquire().await?;
     let tables = tables(&mut connection).await?;
     let mut whole = String::new();

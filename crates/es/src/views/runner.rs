@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Connection};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -31,8 +31,10 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 const BUSY: usize = 20;
 const WINDOW: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_millis(4);
-/// So many times longer while nobody waits for what the batch will show.
+/// So many such waits while nobody waits for what the batch will show. While somebody does, they
+/// last as long as the batch before took to write, and no longer than this.
 const UNHURRIED: u32 = 5;
+const HURRIED: Duration = Duration::from_millis(8);
 /// A write-ahead log that readers kept from being emptied is tried again after this.
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
 /// A commit that fails so often while applied alone is set aside, so that it blocks no other.
@@ -72,11 +74,13 @@ struct Load {
     since: Instant,
     commits: usize,
     busy: bool,
+    /// How long the last batch took to write.
+    took: Duration,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { since: Instant::now(), commits: 0, busy: false }
+        Self { since: Instant::now(), commits: 0, busy: false, took: Duration::ZERO }
     }
 }
 
@@ -128,9 +132,11 @@ impl Runner {
                 }
             };
             let Some(first) = first else { return };
-            let batch = self.gather(first, &mut arrivals, load.busy).await;
+            let batch = self.gather(first, &mut arrivals, &load).await;
             load.add(commits_of(&batch));
+            let began = Instant::now();
             self.take_in(&batch).await;
+            load.took = began.elapsed();
         }
     }
 
@@ -140,17 +146,19 @@ impl Runner {
         &self,
         first: Arrived,
         arrivals: &mut mpsc::Receiver<Arrived>,
-        busy: bool,
+        load: &Load,
     ) -> Batch {
         let mut batch = Batch::new();
         put(&mut batch, first);
-        let mut lingers = if busy { UNHURRIED } else { 0 };
+        let began = Instant::now();
+        let mut lingers = if load.busy { UNHURRIED } else { 0 };
         while commits_of(&batch) < BATCH {
             if let Ok(more) = arrivals.try_recv() {
                 put(&mut batch, more);
                 continue;
             }
-            if lingers == 0 || (lingers < UNHURRIED && self.waiters.any()) {
+            let hurried = lingers < UNHURRIED && began.elapsed() >= load.took.min(HURRIED);
+            if lingers == 0 || (hurried && self.waiters.any()) {
                 break;
             }
             lingers -= 1;
@@ -215,7 +223,8 @@ impl Runner {
         let began = Instant::now();
         let mut changes = Changes::default();
         let mut reached = Positions::default();
-        let mut tx = self.generation.writer.begin().await?;
+        let mut writer = self.generation.writer.acquire().await?;
+        let mut tx = writer.begin().await?;
         for (source, commits) in batch {
             let heard = heard(commits)?;
             for view in self.views.iter().filter(|view| view.sources().contains(source)) {
@@ -227,6 +236,7 @@ impl Runner {
         }
         checkpoint(&mut tx, &reached).await?;
         tx.commit().await?;
+        writer.done();
         measure::tell(|meter| meter.applied(self.service, commits_of(batch), began.elapsed()));
         if changes.forgets {
             self.forgetting.store(true, Ordering::Relaxed);
@@ -267,7 +277,8 @@ impl Runner {
             whole(cause),
         );
         let position = i64::try_from(commit.position.0).unwrap_or(i64::MAX);
-        let mut tx = self.generation.writer.begin().await?;
+        let mut writer = self.generation.writer.acquire().await?;
+        let mut tx = writer.begin().await?;
         sqlx::query(
             "INSERT INTO view_poison (service, position, cause) VALUES ($1, $2, $3) \
              ON CONFLICT (service, position) DO UPDATE SET cause = excluded.cause",
@@ -279,6 +290,7 @@ impl Runner {
         .await?;
         checkpoint(&mut tx, &Positions::one(source, commit.position)).await?;
         tx.commit().await?;
+        writer.done();
         self.publish(&Positions::one(source, commit.position), &Changes::default());
         Ok(())
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nexus_es::log::EventLog;
 use nexus_es::views::rows;
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_es::{Heard, Version};
 use nexus_proto::fulfillment::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::rows::Rows;
 use super::{ReadError, history};
@@ -177,7 +177,7 @@ async fn save(
 }
 
 /// One fulfilment.
-pub(crate) async fn get(pool: &AnyPool, id: &str) -> Result<Option<proto::Fulfillment>, ReadError> {
+pub(crate) async fn get(pool: &Pool, id: &str) -> Result<Option<proto::Fulfillment>, ReadError> {
     let found = sqlx::query("SELECT body FROM fulfillments WHERE fulfillment_id = $1")
         .bind(id.to_owned())
         .fetch_optional(pool)
@@ -202,7 +202,7 @@ pub(crate) async fn past(
 
 /// A page of fulfilments, the oldest first, and the token of the next page.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     asked: &proto::ListFulfillmentsRequest,
     page: &Page,
 ) -> Result<(Vec<proto::Fulfillment>, String), ReadError> {
@@ -225,7 +225,7 @@ pub(crate) async fn list(
 
 /// The order that has this number, with or without its prefix, if anything was opened for it.
 pub(crate) async fn order_of_number(
-    pool: &AnyPool,
+    pool: &Pool,
     number: &str,
 ) -> Result<Option<String>, ReadError> {
     let found = sqlx::query(
@@ -239,7 +239,7 @@ pub(crate) async fn order_of_number(
 }
 
 /// The ids of an order's fulfilments.
-pub(crate) async fn of_order(pool: &AnyPool, order_id: &str) -> Result<Vec<String>, sqlx::Error> {
+pub(crate) async fn of_order(pool: &Pool, order_id: &str) -> Result<Vec<String>, sqlx::Error> {
     let rows = sqlx::query("SELECT fulfillment_id FROM fulfillments WHERE order_id = $1")
         .bind(order_id.to_owned())
         .fetch_all(pool)
@@ -248,7 +248,7 @@ pub(crate) async fn of_order(pool: &AnyPool, order_id: &str) -> Result<Vec<Strin
 }
 
 /// How many fulfilments stand on a pick list.
-pub(crate) async fn listed_on(pool: &AnyPool, pick_list_id: &str) -> Result<usize, sqlx::Error> {
+pub(crate) async fn listed_on(pool: &Pool, pick_list_id: &str) -> Result<usize, sqlx::Error> {
     let row = sqlx::query(
         "SELECT COUNT(*) FROM fulfillments WHERE pick_list_id = $1 AND status <> 'withdrawn'",
     )

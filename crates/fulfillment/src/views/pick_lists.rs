@@ -9,13 +9,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nexus_es::log::EventLog;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_es::{Heard, Version};
 use nexus_proto::fulfillment::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::rows::Rows;
 use super::{ReadError, history};
@@ -208,7 +208,7 @@ async fn save(tx: &mut AnyConnection, touched: Vec<Touched>) -> Result<(), sqlx:
 
 /// One pick list with its lines in walking order. Leases that ended by `now_ms` are not shown.
 pub(crate) async fn get(
-    pool: &AnyPool,
+    pool: &Pool,
     id: &str,
     now_ms: i64,
 ) -> Result<Option<proto::PickList>, ReadError> {
@@ -218,7 +218,7 @@ pub(crate) async fn get(
 }
 
 /// One pick list without its lines.
-pub(crate) async fn header(pool: &AnyPool, id: &str) -> Result<Option<proto::PickList>, ReadError> {
+pub(crate) async fn header(pool: &Pool, id: &str) -> Result<Option<proto::PickList>, ReadError> {
     let found = sqlx::query("SELECT body FROM pick_lists WHERE pick_list_id = $1")
         .bind(id.to_owned())
         .fetch_optional(pool)
@@ -228,11 +228,7 @@ pub(crate) async fn header(pool: &AnyPool, id: &str) -> Result<Option<proto::Pic
     Ok(Some(proto::PickList::decode(body.as_slice())?))
 }
 
-async fn add_lines(
-    pool: &AnyPool,
-    list: &mut proto::PickList,
-    now_ms: i64,
-) -> Result<(), ReadError> {
+async fn add_lines(pool: &Pool, list: &mut proto::PickList, now_ms: i64) -> Result<(), ReadError> {
     let rows = sqlx::query("SELECT body FROM pick_lines WHERE pick_list_id = $1 ORDER BY line_no")
         .bind(list.pick_list_id.clone())
         .fetch_all(pool)
@@ -274,7 +270,7 @@ pub(crate) async fn past(
 
 /// A page of pick lists, the newest first, and the token of the next page.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     asked: &proto::ListPickListsRequest,
     page: &Page,
     now_ms: i64,
@@ -303,7 +299,7 @@ pub(crate) async fn list(
 
 /// The lists that one request made: their ids, and the hash of the request.
 pub(crate) async fn made_by(
-    pool: &AnyPool,
+    pool: &Pool,
     command_id: &str,
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
     let rows = sqlx::query(

@@ -1,7 +1,8 @@
 //! Lists with filters and pages: a statement that names only the filters that were given.
 
+use nexus_es::views::Pool;
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, AnyPool, AssertSqlSafe};
+use sqlx::{Any, AssertSqlSafe};
 
 enum Bound {
     Text(String),
@@ -50,7 +51,7 @@ impl Rows {
 
     pub(super) async fn fetch(
         self,
-        pool: &AnyPool,
+        pool: &Pool,
         order: &str,
         limit: i64,
     ) -> Result<Vec<AnyRow>, sqlx::Error> {

@@ -1,13 +1,13 @@
 //! The list of API keys.
 
 use async_trait::async_trait;
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_es::{Heard, clock};
 use nexus_proto::gateway::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use crate::domain::api_key::{ApiKey, Event};
 use crate::wire::SERVICE;
@@ -69,14 +69,14 @@ impl View for ApiKeys {
     }
 }
 
-pub(crate) async fn get(pool: &AnyPool, id: &str) -> Result<Option<proto::ApiKey>, sqlx::Error> {
+pub(crate) async fn get(pool: &Pool, id: &str) -> Result<Option<proto::ApiKey>, sqlx::Error> {
     let query = "SELECT id, name, prefix, roles, created_at_ms, expires_at_ms, revoked_at_ms \
                  FROM api_keys WHERE id = $1";
     let row = sqlx::query(query).bind(id.to_owned()).fetch_optional(pool).await?;
     row.as_ref().map(read).transpose()
 }
 
-pub(crate) async fn list(pool: &AnyPool, page: &Page) -> Result<Vec<proto::ApiKey>, sqlx::Error> {
+pub(crate) async fn list(pool: &Pool, page: &Page) -> Result<Vec<proto::ApiKey>, sqlx::Error> {
     let after = page.after.as_ref().and_then(|key| key.first().cloned()).unwrap_or_default();
     let query = "SELECT id, name, prefix, roles, created_at_ms, expires_at_ms, revoked_at_ms \
                  FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2";

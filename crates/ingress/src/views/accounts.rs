@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use nexus_es::Heard;
-use nexus_es::views::{Changes, View, ViewError, Views};
+use nexus_es::views::{Changes, Pool, View, ViewError, Views};
 use nexus_proto::common::v1::Sealed;
 use nexus_proto::notification::v1::{ChannelAccountCredentialsRotated, ChannelAccountOpened};
 use nexus_proto::shipping::v1::{CourierAccountAmended, CourierAccountOpened};
 use prost::Message;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use crate::domain::inbox::Kind;
 
@@ -191,7 +191,7 @@ pub(crate) async fn by_token(
     Ok(all.get(&(kind.as_str().to_owned(), hex::encode(token_sha256))).cloned())
 }
 
-async fn all(pool: &AnyPool) -> Result<ByToken, sqlx::Error> {
+async fn all(pool: &Pool) -> Result<ByToken, sqlx::Error> {
     let query = "SELECT account_id, secret_sha256, header, credentials, rotations, previous, \
                  previous_until_ms, kind, token_sha256 FROM account";
     sqlx::query(query).fetch_all(pool).await?.iter().map(account).collect()

@@ -1,12 +1,13 @@
 //! The movements of a SKU: each event of a ledger, as lines that a person reads.
 
 use nexus_es::heard::Heard;
+use nexus_es::views::Pool;
 use nexus_es::views::rows::{self, Value};
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use crate::domain::stock_ledger::{Event, Missing};
 use crate::domain::{BinUnits, SkuUnits};
@@ -193,7 +194,7 @@ pub(super) async fn write(
 
 /// A page of a SKU's movements, the newest first; of one warehouse or order when said.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     (sku, warehouse, order_id): (&str, &str, &str),
     page: &Page,
 ) -> Result<(Vec<proto::Movement>, String), sqlx::Error> {

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use nexus_es::Decider;
 use nexus_es::heard::Heard;
 use nexus_es::views::rows;
-use nexus_es::views::{Changes, View, ViewError, Views};
+use nexus_es::views::{Changes, Pool, View, ViewError, Views};
 use nexus_proto::common::v1 as common;
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::{money, time};
 use prost::Message;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::{anywhere, folded};
 use crate::SERVICE;
@@ -147,7 +147,9 @@ pub(crate) async fn by_sku(
 ) -> Result<HashMap<String, Arc<proto::Product>>, sqlx::Error> {
     let pool = views.pool();
     let read = |skus: Vec<String>| async move {
-        let found = among(&mut *pool.acquire().await?, &skus).await?;
+        let mut connection = pool.acquire().await?;
+        let found = among(&mut connection, &skus).await?;
+        connection.done();
         Ok(found.into_iter().map(|product| (product.sku.clone(), product)).collect())
     };
     views.cached_rows("product", skus, read).await
@@ -164,7 +166,7 @@ async fn among(
 
 /// A page of products by SKU, those that hold `wanted` when it is not empty.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     wanted: &str,
     page: &Page,
 ) -> Result<(Vec<proto::Product>, String), sqlx::Error> {

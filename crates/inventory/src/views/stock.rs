@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use nexus_es::Decider;
 use nexus_es::heard::Heard;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::page::Page;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::{count, movements};
 use crate::SERVICE;
@@ -114,7 +114,7 @@ fn add<const N: usize>(sums: &mut [i64; N], more: [i64; N]) {
 
 /// A page of stock by SKU and warehouse; of one of either when said.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     (sku, warehouse): (&str, &str),
     page: &Page,
 ) -> Result<(Vec<proto::StockItem>, String), sqlx::Error> {
@@ -153,7 +153,7 @@ fn item(row: &AnyRow) -> Result<proto::StockItem, sqlx::Error> {
 }
 
 /// Adds to `items` where they lie.
-async fn fill(pool: &AnyPool, items: &mut [proto::StockItem]) -> Result<(), sqlx::Error> {
+async fn fill(pool: &Pool, items: &mut [proto::StockItem]) -> Result<(), sqlx::Error> {
     if items.is_empty() {
         return Ok(());
     }

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use nexus_es::Decider;
 use nexus_es::heard::Heard;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError, Views};
+use nexus_es::views::{Changes, Pool, View, ViewError, Views};
 use nexus_proto::inventory::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time;
 use prost::Message;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::count;
 use crate::SERVICE;
@@ -137,10 +137,7 @@ fn decoded(row: &AnyRow, column: usize) -> Result<proto::Warehouse, sqlx::Error>
 }
 
 /// One warehouse with its bins counted.
-pub(crate) async fn get(
-    pool: &AnyPool,
-    code: &str,
-) -> Result<Option<proto::Warehouse>, sqlx::Error> {
+pub(crate) async fn get(pool: &Pool, code: &str) -> Result<Option<proto::Warehouse>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT details, (SELECT COUNT(*) FROM bins WHERE bins.warehouse = warehouses.warehouse) \
          FROM warehouses WHERE warehouse = $1",
@@ -153,7 +150,7 @@ pub(crate) async fn get(
 
 /// A page of warehouses, the one that is asked first at the top.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     page: &Page,
 ) -> Result<(Vec<proto::Warehouse>, String), sqlx::Error> {
     let mut after = page.after.iter().flatten();
@@ -194,7 +191,7 @@ pub(crate) async fn by_priority(views: &Views) -> Result<Arc<Vec<String>>, sqlx:
 
 /// A page of bins in walking order; of one zone, or that one SKU belongs to or lies in, when said.
 pub(crate) async fn bins(
-    pool: &AnyPool,
+    pool: &Pool,
     (warehouse, zone, sku): (&str, &str, &str),
     page: &Page,
 ) -> Result<(Vec<proto::Bin>, String), sqlx::Error> {
@@ -233,7 +230,7 @@ pub(crate) async fn bins(
 
 /// Adds to `bins` of one warehouse what belongs and lies in them.
 pub(crate) async fn fill(
-    pool: &AnyPool,
+    pool: &Pool,
     warehouse: &str,
     bins: &mut [proto::Bin],
 ) -> Result<(), sqlx::Error> {

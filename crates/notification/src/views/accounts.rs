@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use nexus_es::Heard;
-use nexus_es::views::{Changes, View, ViewError, Views};
+use nexus_es::views::{Changes, Pool, View, ViewError, Views};
 use nexus_proto::common::v1::Sealed;
 use prost::Message;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row as _};
+use sqlx::{AnyConnection, Row as _};
 
 use crate::domain::channel_account::{Amendment, ChannelAccount, Event, Opening};
 use crate::domain::{ChannelKind, Mode};
@@ -164,7 +164,7 @@ fn key(id: &str) -> String {
     format!("channel_account:{id}")
 }
 
-async fn read(pool: &AnyPool, id: &str) -> Result<Option<Account>, sqlx::Error> {
+async fn read(pool: &Pool, id: &str) -> Result<Option<Account>, sqlx::Error> {
     let query = format!("SELECT {COLUMNS} FROM channel_account WHERE account_id = $1");
     let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id.to_owned());
     query.fetch_optional(pool).await?.as_ref().map(account).transpose()
@@ -172,7 +172,7 @@ async fn read(pool: &AnyPool, id: &str) -> Result<Option<Account>, sqlx::Error> 
 
 /// Accounts after `after` (an id, empty for the first page), at most `limit`.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     after: &str,
     limit: i64,
 ) -> Result<Vec<Account>, sqlx::Error> {
@@ -194,7 +194,7 @@ pub(crate) async fn sender(
 }
 
 /// Channel and id of each account that may send, the oldest first.
-async fn enabled(pool: &AnyPool) -> Result<Vec<(String, String)>, sqlx::Error> {
+async fn enabled(pool: &Pool) -> Result<Vec<(String, String)>, sqlx::Error> {
     let query = "SELECT channel, account_id FROM channel_account WHERE enabled = 1 \
                  ORDER BY created_at_ms, account_id";
     let rows = sqlx::query(query).fetch_all(pool).await?;

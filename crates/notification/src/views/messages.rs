@@ -7,12 +7,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nexus_es::seal::Vault;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_es::{Decider, Heard};
 use nexus_proto::notification::v1::MessageContent;
 use prost::Message as _;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row as _};
+use sqlx::{AnyConnection, Row as _};
 
 use crate::channel::whatsapp::codes::meaning;
 use crate::domain::SealedValue;
@@ -296,7 +296,7 @@ fn row(row: &AnyRow) -> Result<Row, sqlx::Error> {
 }
 
 /// One message.
-pub(crate) async fn get(pool: &AnyPool, id: &str) -> Result<Option<Row>, sqlx::Error> {
+pub(crate) async fn get(pool: &Pool, id: &str) -> Result<Option<Row>, sqlx::Error> {
     let query = format!("{SELECT} WHERE m.message_id = $1");
     let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id.to_owned());
     query.fetch_optional(pool).await?.as_ref().map(row).transpose()
@@ -304,7 +304,7 @@ pub(crate) async fn get(pool: &AnyPool, id: &str) -> Result<Option<Row>, sqlx::E
 
 /// Messages after `after` (time and id), oldest first, of one order and status when not empty.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     order_id: &str,
     status: &str,
     after: (i64, &str),
@@ -328,7 +328,7 @@ pub(crate) async fn list(
 
 /// The message that the channel knows by `provider_id`.
 pub(crate) async fn by_provider_id(
-    pool: &AnyPool,
+    pool: &Pool,
     provider_id: &str,
 ) -> Result<Option<String>, sqlx::Error> {
     let query = "SELECT message_id FROM message WHERE provider_id = $1 LIMIT 1";

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use nexus_es::Heard;
-use nexus_es::views::{Changes, View, ViewError, rows};
+use nexus_es::views::{Changes, Pool, View, ViewError, rows};
 use nexus_proto::shipping::v1::{ShipmentAwbIssued, ShipmentTrackingRecorded};
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 pub(crate) const SHIPPING: &str = "shipping";
 
@@ -89,7 +89,7 @@ async fn write(tx: &mut AnyConnection, news: BTreeMap<&str, News>) -> Result<(),
 
 /// The status by which a shipment is no longer on its way to the customer, if it is not.
 pub(crate) async fn off_course(
-    pool: &AnyPool,
+    pool: &Pool,
     shipment_id: &str,
 ) -> Result<Option<String>, sqlx::Error> {
     let query = "SELECT off_course FROM shipment WHERE shipment_id = $1 AND off_course <> ''";
@@ -99,7 +99,7 @@ pub(crate) async fn off_course(
 
 /// Tracking number and page of a shipment; both empty before it has an AWB.
 pub(crate) async fn tracking(
-    pool: &AnyPool,
+    pool: &Pool,
     shipment_id: &str,
 ) -> Result<(String, String), sqlx::Error> {
     let query = "SELECT tracking_number, tracking_url FROM shipment WHERE shipment_id = $1";

@@ -1,9 +1,9 @@
 //! The templates that were set; those that are there from the start are not stored.
 
 use async_trait::async_trait;
-use nexus_es::views::{Changes, View, ViewError, Views};
+use nexus_es::views::{Changes, Pool, View, ViewError, Views};
 use nexus_es::{Aggregate, Heard, Payload};
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use crate::domain::template::{Event, Template, Words};
 use crate::wire::SERVICE;
@@ -54,7 +54,7 @@ pub(crate) async fn get(views: &Views, id: &str) -> Result<Option<(Words, i64)>,
     Ok((*found).clone())
 }
 
-async fn read(pool: &AnyPool, id: &str) -> Result<Option<(Words, i64)>, sqlx::Error> {
+async fn read(pool: &Pool, id: &str) -> Result<Option<(Words, i64)>, sqlx::Error> {
     let query = "SELECT updated_at_ms, put FROM template WHERE template_id = $1";
     let row = sqlx::query(query).bind(id.to_owned()).fetch_optional(pool).await?;
     let Some(row) = row else { return Ok(None) };

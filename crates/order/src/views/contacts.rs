@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nexus_es::seal::Vault;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_es::{Decider, Heard};
 use nexus_proto::common::v1::Consent;
 use nexus_proto::order::v1::{Contact as Resource, ContactProfile};
 use nexus_runtime::time::rfc3339;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use crate::domain;
 use crate::domain::contact::{Card, Contact, Event};
@@ -162,7 +162,7 @@ async fn write(
 }
 
 /// The contact with this id.
-pub(crate) async fn by_id(pool: &AnyPool, id: &str) -> Result<Option<Resource>, sqlx::Error> {
+pub(crate) async fn by_id(pool: &Pool, id: &str) -> Result<Option<Resource>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT c.document, p.person FROM contacts c \
          LEFT JOIN contact_persons p ON p.contact_id = c.contact_id WHERE c.contact_id = $1",

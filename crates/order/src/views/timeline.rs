@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_es::{ActorKind, Heard};
 use nexus_proto::fulfillment::v1::PickListGenerated;
 use nexus_proto::order::v1::{TimelineActor, TimelineEntry};
 use nexus_runtime::time::rfc3339;
 use prost::Message;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 const SOURCES: &[&str] = &["order", "inventory", "fulfillment", "shipping", "notification"];
 
@@ -140,7 +140,7 @@ fn fact(row: &AnyRow) -> Result<Fact, sqlx::Error> {
 
 /// The timeline of an order: causes before effects, then by time.
 pub(crate) async fn of_order(
-    pool: &AnyPool,
+    pool: &Pool,
     order_id: &str,
 ) -> Result<Vec<TimelineEntry>, sqlx::Error> {
     let rows = sqlx::query(

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use nexus_es::Heard;
 use nexus_es::views::rows;
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_proto::common::v1::Sealed;
 use nexus_proto::shipping::v1 as proto;
 use nexus_runtime::page::Page;
 use nexus_runtime::time::rfc3339;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::from_token;
 use crate::domain::CourierKind;
@@ -92,7 +92,7 @@ pub(crate) struct LogRow {
 
 /// A page of a shipment's updates, in the order they came, and the token of the next.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     shipment_id: &str,
     page: &Page,
 ) -> Result<(Vec<LogRow>, String), sqlx::Error> {

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use nexus_es::Heard;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_proto::common::v1 as common;
 use nexus_proto::shipping::v1 as proto;
 use nexus_runtime::money::format_amount;
 use nexus_runtime::page::Page;
 use nexus_runtime::time::rfc3339;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::from_token;
 use crate::domain::manifest::{Event, Manifest, Parcel};
@@ -135,14 +135,14 @@ fn decoded(row: &sqlx::any::AnyRow) -> Result<ManifestCard, sqlx::Error> {
 }
 
 /// One manifest.
-pub(crate) async fn find(pool: &AnyPool, id: &str) -> Result<Option<ManifestCard>, sqlx::Error> {
+pub(crate) async fn find(pool: &Pool, id: &str) -> Result<Option<ManifestCard>, sqlx::Error> {
     let row = sqlx::query(FIND).bind(id.to_owned()).fetch_optional(pool).await?;
     row.map(|row| decoded(&row)).transpose()
 }
 
 /// A page of manifests, the newest first, and the token of the next.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     status: &str,
     page: &Page,
 ) -> Result<(Vec<ManifestCard>, String), sqlx::Error> {

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use nexus_es::Heard;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_runtime::page::Page;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::from_token;
 use crate::domain::shipment::{Event, Shipment};
@@ -137,7 +137,7 @@ async fn store_awbs(
 }
 
 /// One shipment.
-pub(crate) async fn find(pool: &AnyPool, id: &str) -> Result<Option<Card>, sqlx::Error> {
+pub(crate) async fn find(pool: &Pool, id: &str) -> Result<Option<Card>, sqlx::Error> {
     let query =
         sqlx::query("SELECT card FROM shipments WHERE shipment_id = $1").bind(id.to_owned());
     query.fetch_optional(pool).await?.map(|row| decoded(&row, 0)).transpose()
@@ -145,7 +145,7 @@ pub(crate) async fn find(pool: &AnyPool, id: &str) -> Result<Option<Card>, sqlx:
 
 /// The shipment behind a public tracking link.
 pub(crate) async fn find_by_token(
-    pool: &AnyPool,
+    pool: &Pool,
     token_sha256: &str,
 ) -> Result<Option<Card>, sqlx::Error> {
     let query = sqlx::query("SELECT card FROM shipments WHERE public_token = $1")
@@ -155,7 +155,7 @@ pub(crate) async fn find_by_token(
 
 /// The shipment and AWB of an account that an update names.
 pub(crate) async fn find_by_number(
-    pool: &AnyPool,
+    pool: &Pool,
     account: &str,
     tracking_number: &str,
     delivery_id: &str,
@@ -174,7 +174,7 @@ pub(crate) async fn find_by_number(
 }
 
 /// Shipments of one order, as planned.
-pub(crate) async fn of_order(pool: &AnyPool, order_id: &str) -> Result<Vec<Card>, sqlx::Error> {
+pub(crate) async fn of_order(pool: &Pool, order_id: &str) -> Result<Vec<Card>, sqlx::Error> {
     let query = sqlx::query(
         "SELECT card FROM shipments WHERE order_id = $1 ORDER BY created_ms, shipment_id",
     )
@@ -195,7 +195,7 @@ pub(crate) struct Wanted {
 
 /// A page of shipments, the newest first, and the token of the next.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     wanted: &Wanted,
     page: &Page,
 ) -> Result<(Vec<Card>, String), sqlx::Error> {

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use nexus_es::Heard;
 use nexus_es::seal::Vault;
 use nexus_es::views::rows::{self, Value};
-use nexus_es::views::{Changes, View, ViewError};
+use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_proto::common::v1::Sealed;
 use nexus_proto::ingress::v1 as ingress;
 use nexus_runtime::page::Page;
 use prost::Message;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::from_token;
 use crate::courier;
@@ -175,7 +175,7 @@ const SELECT: &str = "SELECT event_id, account_id, tracking_number, received_ms,
 
 /// Those that name a delivery, the oldest first.
 pub(crate) async fn of_delivery(
-    pool: &AnyPool,
+    pool: &Pool,
     account: &str,
     tracking_number: &str,
     delivery_id: &str,
@@ -193,7 +193,7 @@ pub(crate) async fn of_delivery(
 
 /// A page of them, the oldest first, and the token of the next.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     tracking_number: &str,
     page: &Page,
 ) -> Result<(Vec<Waiting>, String), sqlx::Error> {

@@ -30,11 +30,13 @@ pub async fn copy_of(
     from.execute(AssertSqlSafe(format!("SET LOCAL search_path TO {schema}"))).await?;
     std::fs::create_dir_all(directory).map_err(sqlx::Error::Io)?;
     let copy = files::create_next(config, directory, &mut 0).await?;
-    let mut into = copy.writer.begin().await?;
+    let mut writer = copy.writer.acquire().await?;
+    let mut into = writer.begin().await?;
     for table in hash::tables(&mut from).await? {
         copy_table(&mut from, &table, &mut into).await?;
     }
     into.commit().await?;
+    writer.done();
     copy.pool.close().await;
     copy.writer.close().await;
     from.execute("COMMIT").await?;

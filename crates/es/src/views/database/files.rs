@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Executor, Row};
+use sqlx::{Connection, Executor, Row};
 use tracing::{info, warn};
 
-use super::super::{ViewError, ViewsConfig};
+use super::super::{Pool, ViewError, ViewsConfig};
 use super::{Generation, Home, digest, make_tables};
 
 const READERS: u32 = 4;
@@ -69,9 +69,11 @@ async fn create(
     let path = file(config, directory, number);
     remove_files(&path);
     let generation = open(&path, true).await?;
-    let mut tx = generation.writer.begin().await?;
+    let mut writer = generation.writer.acquire().await?;
+    let mut tx = writer.begin().await?;
     make_tables(&mut tx, config, str::to_owned).await?;
     tx.commit().await?;
+    writer.done();
     info!("new view database {}", path.display());
     Ok(generation)
 }
@@ -90,13 +92,14 @@ async fn open(path: &Path, create: bool) -> Result<Generation, ViewError> {
 
 /// Moves all of the write-ahead log into the file and cuts it to nothing. False when a reader
 /// is in the way.
-pub(super) async fn truncate_log(writer: &AnyPool) -> Result<bool, sqlx::Error> {
+pub(super) async fn truncate_log(writer: &Pool) -> Result<bool, sqlx::Error> {
     let mut writer = writer.acquire().await?;
     // Batches must not wait long for a slow reader.
     writer.execute("PRAGMA busy_timeout = 100").await?;
     let done = writer.fetch_one("PRAGMA wal_checkpoint(TRUNCATE)").await;
     writer.execute(BUSY_TIMEOUT).await?;
     let busy: i64 = done?.try_get(0)?;
+    writer.done();
     Ok(busy == 0)
 }
 
@@ -121,7 +124,7 @@ fn keep_only(config: &ViewsConfig, directory: &Path, kept: &Path) {
     }
 }
 
-pub(super) async fn remove(path: &Path, pool: &AnyPool, writer: &AnyPool) {
+pub(super) async fn remove(path: &Path, pool: &Pool, writer: &Pool) {
     // Closing waits for readers that hold a connection; they are short.
     drop(tokio::time::timeout(Duration::from_secs(5), pool.close()).await);
     drop(tokio::time::timeout(Duration::from_secs(5), writer.close()).await);
@@ -156,7 +159,7 @@ impl Drop for Unfinished {
 
 /// A pool whose connections keep so many KiB of pages each: with seven services they add up, and
 /// the system's own cache holds the same pages once more.
-async fn pool(url: &str, connections: u32, cache: &'static str) -> Result<AnyPool, ViewError> {
+async fn pool(url: &str, connections: u32, cache: &'static str) -> Result<Pool, ViewError> {
     let options = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
@@ -180,7 +183,7 @@ async fn pool(url: &str, connections: u32, cache: &'static str) -> Result<AnyPoo
                 Ok(())
             })
         });
-    Ok(options.connect(url).await?)
+    Ok(Pool::to_file(options.connect(url).await?))
 }
 
 fn file(config: &ViewsConfig, directory: &Path, number: u64) -> PathBuf {

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::super::{ViewError, ViewsConfig};
+use super::super::{Pool, ViewError, ViewsConfig};
 use super::{Generation, Home, PostgresUrl, digest, make_tables, mark_complete};
 use crate::commit::sha256;
 
@@ -154,7 +154,7 @@ async fn open(
         let set = set.clone();
         Box::pin(async move { connection.execute(AssertSqlSafe(set)).await.map(drop) })
     });
-    let pool = options.connect(url.as_str()).await?;
+    let pool = Pool::to_server(options.connect(url.as_str()).await?);
     let home = Home::Schema(Schema { url: url.clone(), name, number, lost: None });
     Ok(Generation { home, writer: pool.clone(), pool })
 }
@@ -180,7 +180,7 @@ pub(in crate::views) async fn take(
     Ok(Some(held))
 }
 
-fn held(generation: Generation, writer: AnyPool, lost: CancellationToken) -> Generation {
+fn held(generation: Generation, writer: Pool, lost: CancellationToken) -> Generation {
     let home = match generation.home {
         Home::Schema(schema) => Home::Schema(Schema { lost: Some(lost), ..schema }),
         file @ Home::File(_) => file,
@@ -201,7 +201,7 @@ pub(in crate::views) fn lost(generation: &Generation) -> Option<CancellationToke
 async fn hold(
     url: &PostgresUrl,
     name: &str,
-) -> Result<Option<(AnyPool, CancellationToken)>, sqlx::Error> {
+) -> Result<Option<(Pool, CancellationToken)>, sqlx::Error> {
     let lost = CancellationToken::new();
     let (ended, opened) = (lost.clone(), Arc::new(AtomicBool::new(false)));
     let set = format!("SET search_path TO {name}; {WRITING}");
@@ -216,7 +216,7 @@ async fn hold(
             connection.execute(AssertSqlSafe(set)).await.map(drop)
         })
     });
-    let pool = options.connect(url.as_str()).await?;
+    let pool = Pool::to_server(options.connect(url.as_str()).await?);
     let mut connection = pool.acquire().await?;
     let row = sqlx::query("SELECT pg_try_advisory_lock($1)").bind(key(name));
     let held: bool = row.fetch_one(&mut *connection).await?.try_get(0)?;
@@ -293,7 +293,7 @@ pub(super) async fn leave(generation: &Generation) {
 
 /// Takes deleted rows out of the tables of persons and their indexes: a page that loses one is
 /// packed anew. The server's own log and what lies free in a page are not reached from here.
-pub(super) async fn vacuum_persons(writer: &AnyPool) -> Result<bool, sqlx::Error> {
+pub(super) async fn vacuum_persons(writer: &Pool) -> Result<bool, sqlx::Error> {
     let tables = sqlx::query(
         "SELECT CAST(table_name AS TEXT) FROM information_schema.tables \
          WHERE table_schema = current_schema() AND table_name LIKE '%person%'",

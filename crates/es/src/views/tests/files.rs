@@ -1,5 +1,7 @@
 //! What only files do: nothing that was forgotten stands in them.
 
+use sqlx::Connection;
+
 use super::*;
 
 /// True when the bytes of `text` stand in any file of the views.
@@ -24,7 +26,9 @@ async fn what_is_forgotten_stands_in_no_file_any_more() {
 async fn what_a_reader_keeps_from_being_forgotten_goes_once_it_is_done() {
     let world = World::on(Place::folder()).await;
     world.reach(&world.append("thing.Canary").await).await;
-    let mut reader = world.views.pool().begin().await.unwrap();
+    let pool = world.views.pool();
+    let mut reader = pool.acquire().await.unwrap();
+    let mut reader = reader.begin().await.unwrap();
     sqlx::query("SELECT n FROM counts").fetch_all(&mut *reader).await.unwrap();
     world.reach(&world.append("thing.Forgotten").await).await;
     assert!(holds(&world, "thing.Canary"));

@@ -1,5 +1,6 @@
 //! Reading orders: one by id or number, pages of a filter or a search.
 
+use nexus_es::views::Pool;
 use std::sync::Arc;
 
 use nexus_es::views::Views;
@@ -7,7 +8,7 @@ use nexus_es::views::rows::{self, Value};
 use nexus_runtime::page::Page;
 use prost::Message;
 use sqlx::any::AnyRow;
-use sqlx::{AnyPool, AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Row};
 
 use super::super::document::{OrderDocument, PersonDocument};
 use super::super::terms::{self, Range};
@@ -58,7 +59,7 @@ pub(crate) async fn by_id(views: &Views, order_id: &str) -> Result<Option<Found>
     Ok(Arc::unwrap_or_clone(found))
 }
 
-async fn read(pool: &AnyPool, order_id: &str) -> Result<Option<Found>, sqlx::Error> {
+async fn read(pool: &Pool, order_id: &str) -> Result<Option<Found>, sqlx::Error> {
     let text = format!("{SELECT} WHERE o.order_id = $1");
     let row =
         sqlx::query(AssertSqlSafe(text)).bind(order_id.to_owned()).fetch_optional(pool).await?;
@@ -66,7 +67,7 @@ async fn read(pool: &AnyPool, order_id: &str) -> Result<Option<Found>, sqlx::Err
 }
 
 /// The id of the order that `name` means: a number with or without prefix and `#`.
-pub(crate) async fn resolve(pool: &AnyPool, name: &str) -> Result<Option<String>, sqlx::Error> {
+pub(crate) async fn resolve(pool: &Pool, name: &str) -> Result<Option<String>, sqlx::Error> {
     let folded = terms::fold(name);
     let bare = folded.trim_start_matches('#').trim();
     // Digits alone name the number whatever its prefix; -1 is nobody's.
@@ -161,7 +162,7 @@ fn search(filter: &mut Filter, ranges: Vec<Range>) {
 
 /// A page of the orders that are wanted, the newest first, and the token of the next.
 pub(crate) async fn list(
-    pool: &AnyPool,
+    pool: &Pool,
     wanted: Wanted,
     page: &Page,
 ) -> Result<(Vec<Found>, String), sqlx::Error> {
