@@ -47,6 +47,10 @@ pub trait Process: Send + Sync + 'static {
     /// The services whose logs it follows.
     fn sources(&self) -> &[&'static str];
 
+    /// This replica is the active one from now on: another may have been until a moment ago, and
+    /// what it had begun is not known here.
+    fn begin_term(&self, _now_ms: i64) {}
+
     /// What `heard` concerns, when it asks for anything: the key of its lane.
     fn key(&self, heard: &Heard) -> Option<String>;
 

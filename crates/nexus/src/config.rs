@@ -75,6 +75,8 @@ pub(crate) struct Config {
     databases: Vec<(Role, String)>,
     addresses: Vec<(Role, List)>,
     pub(crate) listen: Listen,
+    /// Where other replicas of the role can call this one, if that was said.
+    replica: String,
     pub(crate) master_key_file: Option<PathBuf>,
     pub(crate) admin_key_file: Option<PathBuf>,
     pub(crate) tls: Option<TlsFiles>,
@@ -176,6 +178,7 @@ impl Config {
             databases,
             addresses,
             listen,
+            replica: all.get("REPLICA_ADDRESS", String::new())?,
             master_key_file,
             admin_key_file,
             tls,
@@ -186,6 +189,7 @@ impl Config {
             known: Vec::new(),
         };
         config.refuse_clear(shape, in_clear)?;
+        config.check_replica()?;
         Ok(config)
     }
 
@@ -227,10 +231,34 @@ impl Config {
         Ok(())
     }
 
+    fn check_replica(&self) -> anyhow::Result<()> {
+        let scheme = if self.tls.is_some() { "https://" } else { "http://" };
+        let given = &self.replica;
+        if given.is_empty() || given.starts_with(scheme) {
+            return Ok(());
+        }
+        bail!(
+            "NEXUS_REPLICA_ADDRESS is {given}: it takes {scheme}HOST:PORT, where other replicas \
+               of the role reach this one's NEXUS_GRPC_LISTEN"
+        )
+    }
+
     /// Where `role` is.
     pub(crate) fn addresses(&self, role: Role) -> &[String] {
         let found = self.addresses.iter().find(|(known, _)| *known == role);
         found.map(|(_, list)| list.as_slice()).unwrap_or_default()
+    }
+
+    /// Where other replicas of the process's role can call it. An address that listens everywhere
+    /// is nobody's: then it must be said, or what replicas share is not forwarded.
+    pub(crate) fn replica_address(&self) -> Option<String> {
+        if !self.replica.is_empty() {
+            return Some(self.replica.clone());
+        }
+        let listen = self.listen.grpc;
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let known = !listen.ip().is_unspecified() && listen.port() != 0;
+        known.then(|| format!("{scheme}://{listen}"))
     }
 
     /// Where the read models of `role` are: a directory, or the URL of a database.

@@ -196,7 +196,12 @@ fn channels(
         };
         ways.insert(role, way);
     }
-    Ok((Channels::by(ways, Arc::new(root.secrets())), pipes))
+    let channels = Channels::by(ways, Arc::new(root.secrets()));
+    Ok(match (roles, config.replica_address()) {
+        // One process that runs all is alone.
+        ([role], Some(address)) => (channels.with_replica(*role, address, tls.cloned()), pipes),
+        _ => (channels, pipes),
+    })
 }
 
 /// What writes to the log and calls nobody.

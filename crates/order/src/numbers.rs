@@ -119,6 +119,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn two_replicas_at_once_never_give_one_number_twice() {
+        let log = MemoryLog::default();
+        let (here, there) = (numbers(&log), numbers(&log));
+        let both = (0..100).map(|n| if n % 2 == 0 { here.take() } else { there.take() });
+        let taken = futures::future::join_all(both).await;
+        let texts: BTreeSet<_> = taken.into_iter().map(|it| it.unwrap().text()).collect();
+        assert_eq!(texts.len(), 100);
+    }
+
+    #[tokio::test]
     async fn a_number_given_back_is_the_next() {
         let numbers = numbers(&MemoryLog::default());
         let first = numbers.take().await.unwrap();

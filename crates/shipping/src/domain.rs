@@ -1,6 +1,7 @@
 //! What shipping decides: courier accounts, shipments with their AWBs and tracking, manifests.
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
+pub(crate) mod cash_claim;
 pub(crate) mod courier_account;
 pub(crate) mod manifest;
 pub(crate) mod shipment;

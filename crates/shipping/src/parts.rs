@@ -1,7 +1,6 @@
 //! What the rooms of shipping share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use nexus_es::process::Trouble;
 use nexus_es::views::Views;
@@ -10,6 +9,7 @@ use nexus_runtime::{Ports, telemetry};
 
 use crate::config::Config;
 use crate::courier::Couriers;
+use crate::domain::cash_claim::CashClaim;
 use crate::domain::courier_account::CourierAccount;
 use crate::domain::manifest::Manifest;
 use crate::domain::shipment::{self, Shipment};
@@ -24,8 +24,8 @@ pub(crate) struct Parts {
     pub(crate) account_handler: Handler<CourierAccount>,
     pub(crate) shipments: Handler<Shipment>,
     pub(crate) manifests: Handler<Manifest>,
-    /// Orders whose shipments are being planned: the cash goes on one parcel only.
-    planning: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    /// The cash of an order goes on one parcel only.
+    pub(crate) cash_claims: Handler<CashClaim>,
 }
 
 impl Parts {
@@ -45,23 +45,11 @@ impl Parts {
             account_handler,
             shipments: Handler::new(Arc::clone(&ports.log)),
             manifests: Handler::new(Arc::clone(&ports.log)),
+            cash_claims: Handler::new(Arc::clone(&ports.log)),
             ports,
             config,
             views,
-            planning: Mutex::default(),
         })
-    }
-
-    /// One at a time for each order.
-    pub(crate) fn planning_of(&self, order_id: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut planning = self.planning.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = planning.get(order_id).and_then(Weak::upgrade) {
-            return lock;
-        }
-        planning.retain(|_, lock| lock.strong_count() > 0);
-        let lock = Arc::default();
-        planning.insert(order_id.to_owned(), Arc::downgrade(&lock));
-        lock
     }
 
     /// The shipment as it stands now.

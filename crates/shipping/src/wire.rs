@@ -1,6 +1,7 @@
 //! Events as stored: domain ↔ proto messages. Nothing else knows both sides.
 //! *Invariant:* stored bytes of every event version read as they did when they were written.
 
+mod cash_claim;
 mod courier_account;
 mod manifest;
 mod shipment;

@@ -70,6 +70,7 @@ pub fn start(process: Arc<dyn Process>, ground: Ground) {
 /// One term, from a lease to its end; says why it ended.
 async fn term(process: &Arc<dyn Process>, ground: &Ground, owner: &str, term: CancellationToken) {
     let name = process.name();
+    process.begin_term(now_ms());
     let running = Box::pin(run(process, ground, owner, term.clone()));
     let ended = AssertUnwindSafe(running).catch_unwind().await;
     term.cancel();

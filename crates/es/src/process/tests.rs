@@ -30,6 +30,8 @@ struct Target {
     held: watch::Sender<Option<&'static str>>,
     /// How many were held up so far.
     held_up: AtomicU32,
+    /// Terms of replicas.
+    terms: AtomicU32,
 }
 
 impl Target {
@@ -76,6 +78,10 @@ impl Process for Tell {
 
     fn sources(&self) -> &[&'static str] {
         &["order"]
+    }
+
+    fn begin_term(&self, _now_ms: i64) {
+        self.0.terms.fetch_add(1, Ordering::SeqCst);
     }
 
     fn key(&self, heard: &Heard) -> Option<String> {

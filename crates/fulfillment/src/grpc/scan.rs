@@ -57,13 +57,16 @@ impl Api {
     /// the list that was typed or printed as it is. Nobody knows it: none.
     async fn look_up(&self, id: &str, text: &str, story: &str) -> Result<Option<Item>, Status> {
         let read = barcode::read(text);
+        let unreadable = |error| status::of(error, |no| refusals::of_pick_list(id, "scan", &no));
         let code = read.code.clone();
-        let known = self.floor.pick_lists.read(id, move |list| on_list(list, &code)).await;
-        let (_, (by_code, by_sku)) = known
-            .map_err(|error| status::of(error, |no| refusals::of_pick_list(id, "scan", &no)))?;
-        if let Some(article) = by_code {
+        let by_code = move |list: &PickList| on_list(list, &code).0;
+        let known = self.floor.pick_lists.find(id, by_code).await.map_err(unreadable)?;
+        if let Some(article) = known {
             return Ok(Some(item(article, read)));
         }
+        let code = read.code.clone();
+        let by_sku = move |list: &PickList| on_list(list, &code).1;
+        let by_sku = self.floor.pick_lists.find(id, by_sku).await.map_err(unreadable)?;
         let asked = inventory::ResolveBarcodeRequest { code: read.code.clone() };
         let request = self.floor.channels.question(asked, SERVICE, story);
         match self.floor.channels.inventory().resolve_barcode(request).await {

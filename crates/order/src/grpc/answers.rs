@@ -1,5 +1,7 @@
 //! Reads: one order, lists, searches, the timeline; and the answer to a call that changed an order.
 
+use std::time::Duration;
+
 use nexus_es::{Positions, Receipt};
 use nexus_proto::order::v1 as proto;
 use nexus_runtime::caller::Caller;
@@ -14,6 +16,10 @@ use crate::views::document::{OrderDocument, PersonDocument};
 use crate::views::orders::{self, Found, Wanted};
 use crate::views::{terms, timeline};
 use crate::wire::SERVICE;
+
+/// An order that is not in the view may have been made a moment ago by another replica: whoever was
+/// told its id need not know that there are two.
+const MADE_ELSEWHERE: Duration = Duration::from_millis(250);
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> Status {
     status::broken("the order view cannot be read", error)
@@ -34,11 +40,19 @@ pub(super) async fn resolve(api: &Api, name: &str) -> Result<String, Status> {
     if let Ok(id) = name.parse::<Uuid>() {
         return Ok(id.to_string());
     }
+    if let Some(found) = orders::resolve(&api.views.pool(), name).await.map_err(unreadable)? {
+        return Ok(found);
+    }
+    api.views.wait_for_latest(MADE_ELSEWHERE).await;
     let found = orders::resolve(&api.views.pool(), name).await.map_err(unreadable)?;
     found.ok_or_else(|| status::not_found("order", name))
 }
 
 pub(super) async fn find(api: &Api, order_id: &str) -> Result<Found, Status> {
+    if let Some(found) = orders::by_id(&api.views, order_id).await.map_err(unreadable)? {
+        return Ok(found);
+    }
+    api.views.wait_for_latest(MADE_ELSEWHERE).await;
     let found = orders::by_id(&api.views, order_id).await.map_err(unreadable)?;
     found.ok_or_else(|| status::not_found("order", order_id))
 }

@@ -100,9 +100,8 @@ pub(super) async fn find_or_register(
         }
     }
     let owner = owner.unwrap_or(new_id);
-    let read = api.contacts.read(&owner, |contact| contact.card.is_some()).await;
-    let (_, registered) = read.map_err(|error| refusals::of_contact(&owner, error))?;
-    if registered {
+    let registered = api.contacts.find(&owner, |contact| contact.card.as_ref().map(|_| ())).await;
+    if registered.map_err(|error| refusals::of_contact(&owner, error))?.is_some() {
         return Ok((known(api, &owner).await?, None));
     }
     let receipt = register(api, draft, hash, &owner, cause.clone()).await?;

@@ -3,6 +3,7 @@
 //! *Invariant:* whatever is held for an attempt that did not confirm is given back.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ pub(crate) struct ConfirmOrder {
     orders: Handler<Order>,
     channels: Channels,
     deadline_ms: i64,
-    began_at_ms: i64,
+    /// Since when this replica confirms. What was asked for before, another may have begun.
+    began_at_ms: AtomicI64,
     /// Reservation → warehouses that were asked for it, for attempts that did not end yet.
     asked: Mutex<HashMap<String, BTreeSet<String>>>,
 }
@@ -57,7 +59,7 @@ enum Outcome {
 
 impl ConfirmOrder {
     pub(crate) fn new(orders: Handler<Order>, channels: Channels, deadline_ms: i64) -> Self {
-        let began_at_ms = clock::now_ms();
+        let began_at_ms = clock::now_ms().into();
         Self { orders, channels, deadline_ms, began_at_ms, asked: Mutex::default() }
     }
 
@@ -68,7 +70,7 @@ impl ConfirmOrder {
     /// True when somebody else, or we ourselves before a restart, may have begun with `heard`.
     fn may_be_begun(&self, heard: &Heard, reservation: &str) -> bool {
         let at = heard.cause.occurred_at_ms;
-        at < self.began_at_ms
+        at < self.began_at_ms.load(Ordering::Relaxed)
             || clock::now_ms() - at > FRESH_MS
             || self.asked().contains_key(reservation)
     }
@@ -82,6 +84,10 @@ impl Process for ConfirmOrder {
 
     fn sources(&self) -> &[&'static str] {
         &[SERVICE]
+    }
+
+    fn begin_term(&self, now_ms: i64) {
+        self.began_at_ms.store(now_ms, Ordering::Relaxed);
     }
 
     fn key(&self, heard: &Heard) -> Option<String> {
@@ -108,7 +114,9 @@ impl Attempt<'_> {
         let (_, order) = self
             .process
             .orders
-            .read(self.order_id, move |order| Standing::of(order, number))
+            .read_since(self.order_id, self.heard.position, move |order| {
+                Standing::of(order, number)
+            })
             .await
             .map_err(|error| trouble("read the order", &error))?;
         let lines = match order {

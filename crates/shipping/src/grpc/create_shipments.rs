@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use nexus_es::{Cause, Positions, Receipt};
+use nexus_es::{Cause, HandleError, Positions, Receipt};
 use nexus_proto::shipping::v1 as proto;
 use nexus_runtime::caller::Caller;
 use nexus_runtime::reply::replayed_if;
@@ -14,6 +14,7 @@ use tonic::{Response, Status};
 use super::parcels::{Goods, Packed, nothing_packed};
 use super::{COURIER, Shipping, database, refusals};
 use crate::domain::CourierKind;
+use crate::domain::cash_claim;
 use crate::domain::shipment::{Command, Plan, Shipment, Then};
 use crate::views::shipments::{self, Card};
 
@@ -46,11 +47,7 @@ impl Shipping {
             story: order_id.clone(),
             ..caller.checked_cause(&self.parts.views, "CreateShipments", &body).await?
         };
-        let planned = {
-            let lock = self.parts.planning_of(&order_id);
-            let _one_at_a_time = lock.lock().await;
-            self.plan_all(&wish, &order_id, &packed, &cause).await?
-        };
+        let planned = self.plan_all(&wish, &order_id, &packed, &cause).await?;
         let ids: Vec<&str> = planned.iter().map(|(id, _)| id.as_str()).collect();
         let answered = join_all(ids.iter().map(|id| self.answered(id, deadline))).await;
         let mut shipments = vec![];
@@ -121,7 +118,12 @@ impl Shipping {
         }
         let needs_goods = states.iter().any(|(_, state)| is_new(state, wish));
         let goods = if needs_goods { Some(self.goods(order_id).await?) } else { None };
-        let cash = self.cash_parcel(wish, order_id, &states, goods.as_ref()).await?;
+        let cash = match self.cash_parcel(wish, order_id, &states, goods.as_ref()).await? {
+            // There is no other parcel that could get it.
+            Some(parcel) if packed.len() == 1 && is_whole(goods.as_ref()) => Some(parcel),
+            Some(parcel) => self.claim_cash(wish, order_id, parcel, cause).await?,
+            None => None,
+        };
         let mut planned = vec![];
         for (one, state) in states {
             let plan = self.plan_of(wish, one, &state, goods.as_ref(), cash.as_deref()).await?;
@@ -169,17 +171,7 @@ impl Shipping {
         let carrier = known.map_err(database)?.into_iter().find(|card| card.cod != 0);
         let chosen = wish.body.cod_parcel.as_deref();
         if let Some(carrier) = carrier.and_then(|card| card.shown?.parcel) {
-            return match chosen {
-                Some(chosen) if chosen != carrier.parcel_id => Err(status::refused(
-                    "COD_ASSIGNED",
-                    format!(
-                        "parcel {} carries the cash already, {chosen} cannot: leave cod_parcel out",
-                        carrier.parcel_id
-                    ),
-                    &[("parcel_id", &carrier.parcel_id), ("order_id", order_id)],
-                )),
-                _ => Ok(None),
-            };
+            return not_chosen_elsewhere(chosen, &carrier.parcel_id, order_id).map(|()| None);
         }
         let mut fresh = states.iter().filter(|(_, state)| state.plan().is_none());
         let parcel = match chosen {
@@ -194,6 +186,25 @@ impl Shipping {
         };
         let due = goods.is_some_and(|goods| goods.cod_due != 0);
         Ok(parcel.filter(|_| due).map(|(one, _)| one.parcel.parcel_id.clone()))
+    }
+
+    /// Claims the cash for `parcel`; answers the parcel that has it.
+    async fn claim_cash(
+        &self,
+        wish: &Wish<'_>,
+        order_id: &str,
+        parcel: String,
+        cause: &Cause,
+    ) -> Result<Option<String>, Status> {
+        let command = cash_claim::Command::Claim { parcel_id: parcel.clone() };
+        match self.parts.cash_claims.execute(order_id, command, cause.clone()).await {
+            Ok(_) => Ok(Some(parcel)),
+            Err(HandleError::Refused(cash_claim::Refusal::Taken { by })) => {
+                not_chosen_elsewhere(wish.body.cod_parcel.as_deref(), &by, order_id)?;
+                Ok(Some(by))
+            }
+            Err(error) => Err(status::of(error, |no| status::internal(&no))),
+        }
     }
 
     /// Waits until the courier has answered, at most until `deadline`.
@@ -222,6 +233,24 @@ impl Shipping {
 }
 
 const WISH: &str = "make the shipment";
+
+/// The order is one fulfilment, whose parcels are all known once it is packed.
+fn is_whole(goods: Option<&Goods>) -> bool {
+    goods.is_some_and(|goods| goods.fulfillments <= 1)
+}
+
+fn not_chosen_elsewhere(chosen: Option<&str>, carrier: &str, order_id: &str) -> Result<(), Status> {
+    match chosen {
+        Some(chosen) if chosen != carrier => Err(status::refused(
+            "COD_ASSIGNED",
+            format!(
+                "parcel {carrier} carries the cash already, {chosen} cannot: leave cod_parcel out"
+            ),
+            &[("parcel_id", carrier), ("order_id", order_id)],
+        )),
+        _ => Ok(()),
+    }
+}
 
 fn is_new(state: &Shipment, wish: &Wish<'_>) -> bool {
     state.plan().is_none_or(|plan| plan.account != wish.account)

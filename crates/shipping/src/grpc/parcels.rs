@@ -36,6 +36,8 @@ pub(super) struct Goods {
     /// Cash the courier collects for the whole order, in ten-thousandths.
     pub(super) cod_due: i64,
     pub(super) currency: String,
+    /// Fulfilments that the order is made of.
+    pub(super) fulfillments: usize,
 }
 
 impl Shipping {
@@ -109,7 +111,7 @@ impl Shipping {
         let total = order.total.clone().unwrap_or_default();
         let currency = if cod.currency.is_empty() { total.currency } else { cod.currency };
         let cod_due = money::parse_amount(&cod.amount).unwrap_or_default();
-        Ok(Goods { recipient, cod_due, currency })
+        Ok(Goods { recipient, cod_due, currency, fulfillments: order.allocation.len() })
     }
 
     /// True when a hold or a cancellation keeps the order in the house.

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use nexus_es::{Aggregate, Payload};
 
+use crate::domain::cash_claim::{self, CashClaim};
 use crate::domain::courier_account::{self, CourierAccount, Credentials, Mode, Opening, Webhook};
 use crate::domain::manifest::{self, Manifest, Misfit};
 use crate::domain::shipment::{
@@ -201,6 +202,12 @@ fn stored_shipment_events_read_as_they_did() {
 #[test]
 fn stored_account_events_read_as_they_did() {
     reads_back::<CourierAccount>(&account_events(), include_str!("golden/courier_account.txt"));
+}
+
+#[test]
+fn stored_cash_claims_read_as_they_did() {
+    let claimed = [cash_claim::Event::Claimed { parcel_id: text("p") }];
+    reads_back::<CashClaim>(&claimed, include_str!("golden/cash_claim.txt"));
 }
 
 #[test]

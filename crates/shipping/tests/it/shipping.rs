@@ -33,6 +33,35 @@ async fn each_packed_parcel_gets_its_shipment_and_one_of_them_carries_the_cash()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_asked_at_once_for_two_parts_of_an_order_put_the_cash_on_one_parcel() {
+    let world = World::start(CALM).await;
+    let (mut replica, _place) = world.replica().await;
+    let account = world.account("bosta", "key").await.courier_account_id;
+    for name in ["1", "2", "3", "4", "5"] {
+        world.packed_order(name, 1);
+        world.packed_besides(name);
+        let part = |part: &str| {
+            let request = proto::CreateShipmentsRequest {
+                fulfillment_id: Some(format!("{part}-{name}")),
+                order_id: None,
+                ..wish("", &account)
+            };
+            world.by(request)
+        };
+        let mut client = world.client();
+        let (here, there) =
+            tokio::join!(client.create_shipments(part("f")), replica.create_shipments(part("g")));
+        let mut shipments = here.unwrap().into_inner().shipments;
+        shipments.extend(there.unwrap().into_inner().shipments);
+        let mut cash: Vec<_> =
+            shipments.iter().map(|one| one.cod.clone().unwrap().amount).collect();
+        cash.sort();
+        assert_eq!(cash, ["0.00", "149.90"]);
+    }
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn asking_again_answers_the_same_shipments_by_key_or_by_wish() {
     let world = World::start(CALM).await;
     let account = world.account("bosta", "key").await.courier_account_id;

@@ -12,7 +12,7 @@ use nexus_es::seal::{MasterKeys, Vault};
 use nexus_es::tasks::Tasks;
 use nexus_es::views::Views;
 use nexus_es::{Actor, ActorKind, derived_id};
-use nexus_proto::common::v1::{Address, Recipient, SkuUnits};
+use nexus_proto::common::v1::{Address, Allocation, Recipient, SkuUnits};
 use nexus_proto::fulfillment::v1 as fulfillment;
 use nexus_proto::fulfillment::v1::fulfillment_service_server::FulfillmentServiceServer;
 use nexus_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
@@ -161,6 +161,33 @@ impl World {
         self.running = started.await.unwrap();
         serve(&self.tasks, secrets, grpc, routes);
         self
+    }
+
+    /// A replica of this shipping, with views of its own, and its client.
+    pub(crate) async fn replica(&self) -> (ShippingServiceClient<Client>, Place) {
+        let place = Place::new().unwrap();
+        let database = place.setting().parse().unwrap();
+        let ports = Ports { database, ..self.ports.clone() };
+        let mut routes = RoutesBuilder::default();
+        nexus_shipping::run(ports, self.config.clone(), &mut routes).await.unwrap();
+        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", grpc.local_addr().unwrap());
+        let secrets = Arc::clone(&self.ports.secrets);
+        let channels = Channels::shared(&address, Arc::clone(&secrets)).unwrap();
+        serve(&self.tasks, secrets, grpc, routes);
+        (channels.shipping(), place)
+    }
+
+    /// A second fulfilment of the order of `name`, packed too.
+    pub(crate) fn packed_besides(&self, name: &str) {
+        let mut known = self.fulfillments.known.lock().unwrap();
+        let mut second = known[&format!("f-{name}")].clone();
+        second.fulfillment_id = format!("g-{name}");
+        second.parcels[0].parcel_id = format!("{name}-q1");
+        let order_id = second.order_id.clone();
+        known.insert(second.fulfillment_id.clone(), second);
+        let mut orders = self.orders.known.lock().unwrap();
+        orders.get_mut(&order_id).unwrap().allocation = vec![Allocation::default(); 2];
     }
 
     pub(crate) fn client(&self) -> ShippingServiceClient<Client> {

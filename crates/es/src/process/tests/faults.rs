@@ -85,3 +85,44 @@ async fn a_lease_that_was_lost_while_it_got_ready_ends_the_term_before_it_acts()
     world.until("it asks a third time", async |_| leases.0.load(Ordering::SeqCst) > 2).await;
     assert!(world.target.seen().is_empty());
 }
+
+/// The leases as a replica has them that will be killed: it gives none up.
+struct Unreleased(MemoryLeases);
+
+#[async_trait]
+impl Leases for Unreleased {
+    async fn acquire(
+        &self,
+        name: &str,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, PortError> {
+        self.0.acquire(name, owner, ttl).await
+    }
+
+    async fn holder(&self, name: &str) -> Result<Option<String>, PortError> {
+        self.0.holder(name).await
+    }
+
+    async fn release(&self, _: &str, _: &str) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn when_the_active_replica_is_killed_another_goes_on_within_five_seconds() {
+    let mut world = World::new().await;
+    let leases = MemoryLeases::default();
+    world.ground.leases = Arc::new(Unreleased(leases.clone()));
+    world.start();
+    world.append("a").await;
+    world.until("a is told", async |w| w.target.seen() == ["a1"]).await;
+    let mut other = world.restarted().await;
+    let killed = tokio::time::Instant::now();
+    other.ground.leases = Arc::new(leases);
+    other.start();
+    other.append("b").await;
+    other.until("b is told", async |w| w.target.seen() == ["a1", "b1"]).await;
+    assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
+    assert_eq!(other.target.terms.load(Ordering::SeqCst), 2);
+}
