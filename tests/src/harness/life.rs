@@ -246,13 +246,27 @@ impl Life {
     /// # Errors
     /// What did not work.
     pub async fn pack(&mut self) -> anyhow::Result<()> {
-        for fulfillment in self.fulfillments().await? {
+        for fulfillment in self.picked().await? {
             let id = fulfillment.text("fulfillment_id");
             let parcels = parcels(&fulfillment, self.parcels);
             let path = format!("/v1/fulfillments/{id}:pack");
             self.settle(&path, &json!({"parcels": parcels})).await?;
         }
         self.reach("packed").await
+    }
+
+    /// Its fulfilments, with their picks. While log and database are both away, or have just come
+    /// back, they may be shown as they were a moment ago: a careful client looks again.
+    async fn picked(&self) -> anyhow::Result<Vec<Value>> {
+        let shows_picks = |fulfillment: &Value| {
+            fulfillment.list("lines").iter().any(|line| line.number("picked") > 0)
+        };
+        self.until("to show what was picked", async |life: &Self| {
+            let found = life.fulfillments().await?;
+            let shown = !life.rest().is_patient() || found.iter().all(shows_picks);
+            Ok(shown.then_some(found))
+        })
+        .await
     }
 
     /// Has the courier make an AWB for each parcel.

@@ -73,7 +73,6 @@ pub struct Endpoints {
 }
 
 /// A running Nexus, or one that was killed.
-#[derive(Debug)]
 pub struct Nexus {
     options: Options,
     listen: [SocketAddr; 3],
