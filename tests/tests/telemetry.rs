@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nexus_tests::harness::seven::ROLES;
 use nexus_tests::harness::shop::{LAMP, MUG};
 use nexus_tests::harness::spans::{Told, orphans as orphans_of, parts};
-use nexus_tests::harness::{Collector, Life, Look, Nexus, Options, Wish};
+use nexus_tests::harness::{Collector, Layout, Life, Look, Nexus, Options, Wish};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -41,7 +42,9 @@ fn orphans<'a>(trace: &[&'a Value]) -> Vec<&'a Value> {
 #[tokio::test]
 async fn the_spans_of_an_order_share_its_story_and_lead_from_the_request_to_every_process()
 -> anyhow::Result<()> {
-    let (mut nexus, shop) = Nexus::with_shop(Options::at_speed(10.0), 20).await?;
+    // Lines of several processes in one file may tear each other; a collector is told all of them.
+    let options = Options { layout: Layout::OneProcessSqlite, ..Options::at_speed(10.0) };
+    let (mut nexus, shop) = Nexus::with_shop(options, 20).await?;
     let mut life = Life::begin(&shop, Wish::of(1, &[(MUG, 2), (LAMP, 1)])).await?;
     let path = format!("/v1/orders/{}:confirm", life.order_id);
     let key = nexus_tests::harness::Rest::fresh_key();
@@ -146,7 +149,14 @@ async fn a_collector_is_told_the_whole_story_of_an_order_as_one_connected_graph(
 
     let spans: Vec<Told> = collector.spans();
     assert_eq!(orphans_of(&spans), Vec::<&Told>::new());
-    assert!(spans.iter().all(|span| span.service == "nexus-up"), "{spans:?}");
+    let told: BTreeSet<_> = spans.iter().map(|span| span.service.as_str()).collect();
+    match Layout::of_environment() {
+        Layout::SevenProcessesJetStream => {
+            let roles = ROLES.map(|role| format!("nexus-{role}"));
+            assert!(roles.iter().all(|role| told.contains(role.as_str())), "{told:?}");
+        }
+        _ => assert_eq!(told, BTreeSet::from(["nexus-up"])),
+    }
     assert!(spans.iter().all(|span| span.attributes.contains_key(STORY)));
     let repeated: Vec<_> = spans.iter().filter(|span| !span.repeated.is_empty()).collect();
     assert!(repeated.is_empty(), "{repeated:?}");
@@ -187,7 +197,9 @@ async fn a_collector_that_is_away_costs_no_call_and_its_losses_are_counted() -> 
     let collector = Collector::start().await?;
     let environment = collector.environment();
     drop(collector);
-    let options = Options { environment, ..Options::default() };
+    // One process shows the figures of all services at once.
+    let layout = Layout::OneProcessSqlite;
+    let options = Options { environment, layout, ..Options::default() };
     let (mut nexus, shop) = Nexus::with_shop(options, 20).await?;
     let mut life = Life::begin(&shop, Wish::of(1, &[(MUG, 1)])).await?;
     life.walk().await?;

@@ -18,6 +18,11 @@ const WITH_VIEWS: [&str; 6] = [
     "nexus-ingress",
 ];
 
+/// The shapes of a running Nexus that whole lives are walked on once more.
+const LAYOUTS: [&str; 2] = ["jetstream", "seven"];
+/// Names the shape to the tests.
+const LAYOUT: &str = "NEXUS_TEST_LAYOUT";
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// A nats-server of your own, 2.15 or newer, instead of the one from PyPI.
@@ -60,6 +65,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let status = start(on_postgres)?;
     if !status.success() {
         return Ok(exit_code(status));
+    }
+    for layout in LAYOUTS {
+        let mut on_layout = test_command(&["--package=nexus-tests".to_owned()]);
+        on_layout.args(["--test", "lifecycle", "--test", "telemetry"]).env(LAYOUT, layout);
+        let status = start(on_layout)?;
+        if !status.success() {
+            return Ok(exit_code(status));
+        }
     }
     // Building documentation tests takes longer than most tests do; most crates have none.
     for package in doc_tests::packages_with_examples(&root)? {

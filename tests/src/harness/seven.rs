@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use nexus_test_postgres::TestDatabase;
 use tonic::transport::{Certificate, ClientTlsConfig};
 
 use super::nexus::{Endpoints, binary};
@@ -29,8 +30,9 @@ pub const PROCESSES: [&str; 8] = [
 ];
 
 /// Where the roles are.
-#[derive(Debug)]
 pub struct Seven {
+    /// The views of all of them: each has schemas of its own there.
+    views: TestDatabase,
     binary: PathBuf,
     data: PathBuf,
     certificates: PathBuf,
@@ -55,6 +57,7 @@ impl Seven {
         let &[http, ingress, courier, whatsapp] = rest else { bail!("too few ports") };
         let of = |addresses: &[SocketAddr]| ROLES.into_iter().zip(addresses.to_vec()).collect();
         let seven = Self {
+            views: TestDatabase::create()?,
             binary: binary()?,
             data: data.to_owned(),
             certificates: data.with_file_name("certificates"),
@@ -141,6 +144,9 @@ impl Seven {
         for (name, address) in &self.grpc {
             let variable = format!("NEXUS_{}_ADDRESS", name.to_uppercase());
             command.env(variable, format!("https://{address}"));
+        }
+        if ROLES.contains(&role) {
+            command.env(format!("NEXUS_{}_DATABASE", role.to_uppercase()), self.views.url());
         }
         let addresses = [
             ("NEXUS_GRPC_LISTEN", self.grpc.get(role)),
