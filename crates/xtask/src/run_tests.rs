@@ -60,15 +60,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if !status.success() || !options.runner.is_empty() {
         return Ok(exit_code(status));
     }
-    let mut on_postgres = test_command(&WITH_VIEWS.map(|name| format!("--package={name}")));
-    on_postgres.args(["--test", "it"]).env(nexus_test_postgres::VIEWS, "postgres");
+    let views = WITH_VIEWS.iter().map(|name| format!("--package={name}"));
+    let views: Vec<_> = views.chain(["--test=it".to_owned()]).collect();
+    let mut on_postgres = test_command(&views);
+    on_postgres.env(nexus_test_postgres::VIEWS, "postgres");
     let status = start(on_postgres)?;
     if !status.success() {
         return Ok(exit_code(status));
     }
     for layout in LAYOUTS {
-        let mut on_layout = test_command(&["--package=nexus-tests".to_owned()]);
-        on_layout.args(["--test", "lifecycle", "--test", "telemetry"]).env(LAYOUT, layout);
+        let lives = ["--package=nexus-tests", "--test=lifecycle", "--test=telemetry"];
+        let mut on_layout = test_command(&lives.map(str::to_owned));
+        on_layout.env(LAYOUT, layout);
         let status = start(on_layout)?;
         if !status.success() {
             return Ok(exit_code(status));
@@ -106,7 +109,10 @@ fn test_command(runner: &[String]) -> Command {
         command.args(["nextest", "run"]);
     } else {
         println!("xtask: cargo-nextest is not installed, using cargo test");
-        command.args(["test", "--all-targets"]);
+        command.arg("test");
+        if !runner.iter().any(|word| word.starts_with("--test")) {
+            command.arg("--all-targets");
+        }
     }
     if !names_a_package(runner) {
         command.arg("--workspace");
