@@ -41,22 +41,7 @@ pub(crate) async fn run(ground: &Ground, rate: f64, length: Duration) -> anyhow:
     let (failed_sender, mut failures) = mpsc::unbounded_channel();
     let cpu = report::cpu_us();
     let began = Instant::now();
-    let mut lives = 0_u32;
-    loop {
-        let intended = began + Duration::from_secs_f64(f64::from(lives) / rate);
-        if intended - began >= length {
-            break;
-        }
-        tokio::time::sleep_until(intended).await;
-        lives += 1;
-        let (shop, begun, failed) = (Arc::clone(&shop), Arc::clone(&begun), failed_sender.clone());
-        drop(tokio::task::spawn(async move {
-            if let Err(error) = live(&shop, &begun, intended).await {
-                drop(failed.send(format!("{error:#}")));
-            }
-        }));
-    }
-    drop(failed_sender);
+    let lives = begin_all(&shop, &begun, rate, length, failed_sender).await;
     let mut latencies = Histogram::<u64>::new(3)?;
     let mut failed = Vec::new();
     let mut last = began.elapsed();
@@ -107,6 +92,32 @@ pub(crate) async fn run(ground: &Ground, rate: f64, length: Duration) -> anyhow:
         shop.system.stop().await;
     }
     Ok(report)
+}
+
+/// Begins a life at each intended start; answers how many.
+async fn begin_all(
+    shop: &Arc<Shop>,
+    begun: &Begun,
+    rate: f64,
+    length: Duration,
+    failed: mpsc::UnboundedSender<String>,
+) -> u32 {
+    let began = Instant::now();
+    let mut lives = 0_u32;
+    loop {
+        let intended = began + Duration::from_secs_f64(f64::from(lives) / rate);
+        if intended - began >= length {
+            return lives;
+        }
+        tokio::time::sleep_until(intended).await;
+        lives += 1;
+        let (shop, begun, failed) = (Arc::clone(shop), Arc::clone(begun), failed.clone());
+        drop(tokio::task::spawn(async move {
+            if let Err(error) = live(&shop, &begun, intended).await {
+                drop(failed.send(format!("{error:#}")));
+            }
+        }));
+    }
 }
 
 async fn live(shop: &Shop, begun: &Begun, intended: Instant) -> anyhow::Result<()> {

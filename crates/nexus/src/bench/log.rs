@@ -102,7 +102,7 @@ impl Log {
     fn port(&self) -> Arc<dyn EventLog> {
         match self {
             Self::Sqlite(store) => store.log(),
-            Self::JetStream(log) => Arc::clone(log) as Arc<dyn EventLog>,
+            Self::JetStream(log) => log.clone(),
         }
     }
 
