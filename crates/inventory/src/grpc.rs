@@ -145,7 +145,9 @@ fn view_failed(error: sqlx::Error) -> Status {
 /// Each rpc stands in the module of what it is about; one that changes a ledger is answered by the
 /// replica that owns it.
 macro_rules! rpcs {
-    ($($rpc:ident($request:ident) -> $answer:ident in $module:ident $($by_owner:ident)?),+ $(,)?) => {
+    (
+        $($rpc:ident($request:ident) -> $answer:ident in $module:ident $($by_owner:ident)?),+ $(,)?
+    ) => {
         #[tonic::async_trait]
         impl InventoryService for Inventory {
             $(async fn $rpc(&self, request: Request<proto::$request>) -> Answer<proto::$answer> {
@@ -187,7 +189,8 @@ rpcs! {
     list_movements(ListMovementsRequest) -> ListMovementsResponse in stock,
     plan_allocation(PlanAllocationRequest) -> PlanAllocationResponse in reservations,
     reserve(ReserveRequest) -> ReserveResponse in reservations by_owner,
-    release_reservation(ReleaseReservationRequest) -> ReleaseReservationResponse in reservations by_owner,
+    release_reservation(ReleaseReservationRequest) -> ReleaseReservationResponse
+        in reservations by_owner,
     allocate_bins(AllocateBinsRequest) -> AllocateBinsResponse in reservations by_owner,
     pick(PickRequest) -> Reservation in reservations by_owner,
     unpick(UnpickRequest) -> Reservation in reservations by_owner,
