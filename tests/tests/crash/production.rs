@@ -1,5 +1,6 @@
 //! Production: any role, nats-server or PostgreSQL is killed at any moment and comes back a moment
 //! later, while the others go on.
+#![expect(clippy::print_stdout, reason = "tells whoever started it how to repeat it")]
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
