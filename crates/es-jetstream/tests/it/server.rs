@@ -39,6 +39,16 @@ struct Running {
     monitor_port: u16,
 }
 
+/// True when every thread of the process is stopped.
+fn stands_still(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.filter_map(Result::ok).all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state comes after the name, which stands in brackets.
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 impl Server {
     /// Starts a server over an empty store and waits until it takes connections.
     pub(crate) async fn start(setup: Setup) -> Arc<Self> {
@@ -70,6 +80,13 @@ impl Server {
     /// Stops its clock: it keeps its connections and does nothing.
     pub(crate) fn pause(&self) {
         self.signal("-STOP");
+        // The signal is only sent by then: a busy thread may still answer something.
+        let process = self.running().as_ref().map(|running| running.process.0.id()).unwrap();
+        let asked = std::time::Instant::now();
+        while !stands_still(process) {
+            assert!(asked.elapsed().as_secs() < 5, "{process} does not stop");
+            std::thread::yield_now();
+        }
     }
 
     /// Lets a paused server go on.

@@ -79,6 +79,8 @@ impl View for Counts {
     }
 }
 
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
 /// Where views are kept while a test runs.
 enum Place {
     Folder(tempfile::TempDir),
@@ -176,19 +178,28 @@ impl World {
     }
 
     async fn count(&self, name: &str) -> i64 {
-        let row = sqlx::query("SELECT n FROM counts WHERE name = $1")
-            .bind(name.to_owned())
-            .fetch_optional(&self.views.pool())
-            .await
-            .unwrap();
-        row.map_or(0, |row| row.get(0))
+        let rows = self.rows("SELECT n FROM counts WHERE name = $1", Some(name)).await;
+        rows.first().map_or(0, |row| row.get(0))
+    }
+
+    /// What is read there. A connection that ended unseen fails once, and is opened anew.
+    async fn rows(&self, query: &'static str, value: Option<&str>) -> Vec<sqlx::any::AnyRow> {
+        let asked = std::time::Instant::now();
+        loop {
+            let pool = self.views.pool();
+            let query =
+                value.map(str::to_owned).into_iter().fold(sqlx::query(query), |q, v| q.bind(v));
+            match query.fetch_all(&pool).await {
+                Ok(rows) => return rows,
+                Err(error) => assert!(asked.elapsed() < READ_WITHIN, "{error}"),
+            }
+        }
     }
 
     /// The causes of the commits that were set aside.
     async fn poison(&self) -> Vec<String> {
-        let pool = self.views.pool();
-        let found = sqlx::query("SELECT cause FROM view_poison").fetch_all(&pool).await;
-        found.unwrap().iter().map(|row| row.get(0)).collect()
+        let found = self.rows("SELECT cause FROM view_poison", None).await;
+        found.iter().map(|row| row.get(0)).collect()
     }
 
     /// The numbers of the generations that are there.
