@@ -522,6 +522,7 @@ async fn feed(
         tasks: tasks.clone(),
     };
     let (sender, positions) = watch::channel(feed.from(generation.positions().await?));
+    generation.shows(&positions);
     match generation.home {
         Home::File(_) => {
             let runner = feed.runner(generation.clone(), sender, stop.clone());

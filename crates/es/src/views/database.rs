@@ -3,6 +3,7 @@
 mod copies;
 mod files;
 mod schemas;
+mod shown;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor, Row};
+use tokio::sync::watch;
 
 use super::{Pool, ViewError, ViewsConfig};
 use crate::commit::sha256;
@@ -146,17 +148,37 @@ impl Generation {
         }
     }
 
+    /// What stands there, be it less than what was read there before.
     pub(super) async fn positions(&self) -> Result<Positions, ViewError> {
-        let rows = sqlx::query("SELECT service, position FROM view_checkpoints")
-            .fetch_all(&self.pool)
-            .await?;
-        let mut positions = Positions::default();
-        for row in rows {
-            let position: i64 = row.try_get(1)?;
-            let service: String = row.try_get(0)?;
-            positions.advance(&service, Position(u64::try_from(position).unwrap_or_default()));
-        }
+        let pool = match &self.home {
+            Home::File(_) => &self.pool,
+            Home::Schema(schema) => schema.unheld(),
+        };
+        let mut lent = pool.acquire().await?;
+        let positions = read_positions(&mut lent).await?;
+        lent.done();
         Ok(positions)
+    }
+
+    /// Remembers what was read there: positions are about to change, be it back.
+    pub(super) fn note_shown(&self) {
+        if let Home::Schema(schema) = &self.home {
+            schema.shown().most();
+        }
+    }
+
+    /// The server of this database may have fallen.
+    pub(super) fn note_fall(&self) {
+        if let Home::Schema(schema) = &self.home {
+            schema.shown().fell();
+        }
+    }
+
+    /// What these positions say is read there from now on.
+    pub(super) fn shows(&self, positions: &watch::Receiver<Positions>) {
+        if let Home::Schema(schema) = &self.home {
+            schema.shown().follow(positions.clone());
+        }
     }
 
     /// Takes what was deleted out of the files too. False when somebody is in the way.
@@ -179,6 +201,17 @@ impl Generation {
             Home::Schema(_) => schemas::leave(self).await,
         }
     }
+}
+
+async fn read_positions(connection: &mut AnyConnection) -> Result<Positions, sqlx::Error> {
+    let rows = sqlx::query("SELECT service, position FROM view_checkpoints");
+    let mut positions = Positions::default();
+    for row in rows.fetch_all(connection).await? {
+        let position: i64 = row.try_get(1)?;
+        let service: String = row.try_get(0)?;
+        positions.advance(&service, Position(u64::try_from(position).unwrap_or_default()));
+    }
+    Ok(positions)
 }
 
 /// Makes the tables of a new generation.

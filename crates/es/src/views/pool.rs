@@ -107,6 +107,11 @@ impl Pool {
         self.driver.try_acquire()
     }
 
+    /// Whether it has no connection, not even one that is lent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.driver.size() == 0
+    }
+
     /// Gives every connection up, and waits for those that are lent.
     pub(super) async fn close(&self) {
         if let Some(kept) = &self.kept {

@@ -68,6 +68,7 @@ async fn lead(
 ) -> Result<(), ViewError> {
     let Some(lost) = database::lost(held) else { return Ok(()) };
     // A server that fell takes its last commits back: what was said of them no longer holds.
+    held.note_fall();
     feed.waiters.recent.clear();
     positions.send_replace(feed.from(held.positions().await?));
     let service = feed.service;
@@ -94,11 +95,12 @@ async fn lead(
     Ok(())
 }
 
-/// False when the connection that may write has ended. One that is at work is not asked.
+/// False when the connection that may write has ended. One that is at work is not asked; one that
+/// broke at work is not there any more.
 async fn lives(writer: &Pool) -> bool {
     match writer.try_acquire() {
         Some(mut connection) => connection.ping().await.is_ok(),
-        None => true,
+        None => !writer.is_empty(),
     }
 }
 
@@ -124,6 +126,7 @@ async fn follow(
             continue;
         }
         // First, so that whoever waited for the position meets no row from before it.
+        generation.note_shown();
         feed.waiters.recent.clear();
         positions.send_replace(found);
         feed.waiters.wake_all();

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::super::{Pool, ViewError, ViewsConfig};
+use super::shown::Shown;
 use super::{Generation, Home, PostgresUrl, digest, make_tables, mark_complete};
 use crate::commit::sha256;
 
 /// Seven services with two replicas each stay below the hundred connections that a server takes.
-const READERS: u32 = 5;
+const READERS: u32 = 4;
 /// A reader that gets no connection in this time is told so: callers have two seconds.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// A connection that lay about for longer may have ended.
@@ -33,8 +34,22 @@ pub(in crate::views) struct Schema {
     url: PostgresUrl,
     name: String,
     number: u64,
+    /// One connection for looking at what stands here, whatever readers wait for.
+    unheld: Pool,
+    /// What readers have read here.
+    shown: Shown,
     /// Of who may write: ends when the connection that holds the lock does.
     lost: Option<CancellationToken>,
+}
+
+impl Schema {
+    pub(super) fn unheld(&self) -> &Pool {
+        &self.unheld
+    }
+
+    pub(super) fn shown(&self) -> &Shown {
+        &self.shown
+    }
 }
 
 /// What stands beside a schema.
@@ -141,22 +156,42 @@ async fn open(
     number: u64,
 ) -> Result<Generation, ViewError> {
     let name = name(config, number);
+    let shown = Shown::default();
+    let pool = reading(READERS, url, &name, Some(shown.clone())).await?;
+    let unheld = reading(1, url, &name, None).await?;
+    let home = Home::Schema(Schema { url: url.clone(), name, number, unheld, shown, lost: None });
+    Ok(Generation { home, writer: pool.clone(), pool })
+}
+
+/// Connections that read in the schema; with `shown` none that would show less than was shown.
+async fn reading(
+    connections: u32,
+    url: &PostgresUrl,
+    name: &str,
+    shown: Option<Shown>,
+) -> Result<Pool, sqlx::Error> {
     let set = format!("SET search_path TO {name}");
-    let options = options(READERS).before_acquire(|connection, meta| {
+    let falls = shown.clone();
+    let options = options(connections).before_acquire(move |connection, meta| {
+        let fell = falls.as_ref().is_some_and(|shown| shown.fell_within(meta.idle_for));
         Box::pin(async move {
-            if meta.idle_for > DOUBTFUL {
+            if fell || meta.idle_for > DOUBTFUL {
                 connection.ping().await?;
             }
             Ok(true)
         })
     });
     let options = options.after_connect(move |connection, _| {
-        let set = set.clone();
-        Box::pin(async move { connection.execute(AssertSqlSafe(set)).await.map(drop) })
+        let (set, shown) = (set.clone(), shown.clone());
+        Box::pin(async move {
+            connection.execute(AssertSqlSafe(set)).await?;
+            match shown {
+                Some(shown) => shown.wait_on(connection).await,
+                None => Ok(()),
+            }
+        })
     });
-    let pool = Pool::to_server(options.connect(url.as_str()).await?);
-    let home = Home::Schema(Schema { url: url.clone(), name, number, lost: None });
-    Ok(Generation { home, writer: pool.clone(), pool })
+    Ok(Pool::to_server(options.connect(url.as_str()).await?))
 }
 
 fn options(connections: u32) -> AnyPoolOptions {
@@ -172,7 +207,7 @@ pub(in crate::views) async fn take(
     generation: &Generation,
 ) -> Result<Option<Generation>, ViewError> {
     let Home::Schema(schema) = &generation.home else { return Ok(None) };
-    if !is_free(&mut *generation.pool.acquire().await?, &schema.name).await? {
+    if !is_free(&mut *schema.unheld.acquire().await?, &schema.name).await? {
         return Ok(None);
     }
     let Some((writer, lost)) = hold(&schema.url, &schema.name).await? else { return Ok(None) };
@@ -234,7 +269,7 @@ pub(in crate::views) async fn look(
     generation: &Generation,
 ) -> Result<Seen, ViewError> {
     let Home::Schema(schema) = &generation.home else { return Ok(Seen::Newest) };
-    let mut connection = generation.pool.acquire().await?;
+    let mut connection = schema.unheld.acquire().await?;
     let mut numbers = numbers(&list(&mut connection, config).await?, config);
     if !numbers.contains(&schema.number) {
         return Ok(Seen::Gone);
@@ -255,7 +290,7 @@ pub(in crate::views) async fn clean(
     generation: &Generation,
 ) -> Result<(), ViewError> {
     let Home::Schema(schema) = &generation.home else { return Ok(()) };
-    drop_unfed(&mut *generation.pool.acquire().await?, config, schema.number).await?;
+    drop_unfed(&mut *schema.unheld.acquire().await?, config, schema.number).await?;
     Ok(())
 }
 
@@ -288,7 +323,9 @@ async fn drop_unfed(
 
 /// Ends what reads and writes here; the schema stays for others.
 pub(super) async fn leave(generation: &Generation) {
-    drop(tokio::time::timeout(Duration::from_secs(5), generation.pool.close()).await);
+    let Home::Schema(schema) = &generation.home else { return };
+    let closing = async { tokio::join!(generation.pool.close(), schema.unheld.close()) };
+    drop(tokio::time::timeout(Duration::from_secs(5), closing).await);
 }
 
 /// Takes deleted rows out of the tables of persons and their indexes: a page that loses one is

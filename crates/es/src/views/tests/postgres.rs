@@ -1,6 +1,7 @@
 //! What only PostgreSQL does: replicas share a database, and it may go away and come back.
 
 use nexus_test_postgres::Server;
+use sqlx::{Connection, Executor};
 
 use super::*;
 
@@ -67,6 +68,7 @@ async fn a_connection_that_ends_unseen_is_taken_up_where_it_stood() {
                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
         sqlx::query(query).fetch_all(&world.views.pool()).await.unwrap();
     }
+    world.reach(&world.append("thing.Made").await).await;
     assert!(world.poison().await.is_empty());
 }
 
@@ -198,4 +200,35 @@ async fn a_copy_in_a_file_has_the_same_rows_and_goes_on_where_they_stood() {
     assert_eq!(count(&copy).await, 2);
     let other = ViewsConfig { version: 2, ..config };
     assert!(!copy_of(&url, &other, directory.path()).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_a_fallen_server_took_back_is_not_shown_before_it_has_come_again() {
+    let world = World::on(Place::server()).await;
+    let Place::Server(server) = &world.place else { panic!("it has no server") };
+    for expected in 1..=5 {
+        world.reach(&world.append("thing.Made").await).await;
+        assert_eq!(count(&world.views).await, expected);
+        // As after a fall: the last commits are gone, and so are all connections.
+        let mut connection = AnyConnection::connect(&server.url()).await.unwrap();
+        for statement in [
+            "SET search_path TO order_v1_1",
+            "DELETE FROM counts",
+            "DELETE FROM view_checkpoints",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        ] {
+            connection.execute(statement).await.unwrap();
+        }
+        let shown = tokio::time::timeout(DEADLINE, async {
+            loop {
+                // Broken connections, until there are new ones.
+                let query = "SELECT n FROM counts WHERE name = 'thing.Made'";
+                if let Ok(row) = sqlx::query(query).fetch_optional(&world.views.pool()).await {
+                    return row.map(|row| row.get::<i64, _>(0));
+                }
+            }
+        });
+        assert_eq!(shown.await.unwrap(), Some(expected));
+    }
 }
