@@ -12,6 +12,7 @@ use nexus_es::memory::{
 };
 use nexus_es::seal::{MasterKeys, Vault};
 use nexus_es::tasks::Tasks;
+use nexus_es::views::Views;
 use nexus_es::{
     Actor, ActorKind, AggregateId, Cause, Commit, Entry, Payload, Version, clock, new_id,
 };
@@ -75,9 +76,17 @@ impl Shop {
         Self::open_in(log, Place::new().unwrap()).await
     }
 
-    /// The same log read into the other kind of database.
-    pub(crate) async fn on_the_other_database(&self) -> Self {
-        Self::open_in(self.log.clone(), self.place.other().unwrap()).await
+    /// The digest of the same log's views in the other kind of database. Of the views alone: the
+    /// processes of a second shop would act on what they read.
+    pub(crate) async fn digest_in_the_other_database(&self) -> String {
+        let (place, tasks) = (self.place.other().unwrap(), Tasks::default());
+        let config = nexus_fulfillment::views_config(place.setting().parse().unwrap());
+        let other = Views::start(config, Arc::new(self.log.clone()), tasks.clone()).await.unwrap();
+        let read = self.running.views.positions();
+        other.wait_for(&read, Duration::from_secs(10)).await.unwrap();
+        let digest = other.content_hash().await.unwrap();
+        tasks.shut_down(Duration::from_secs(5)).await;
+        digest
     }
 
     async fn open_in(log: MemoryLog, place: Place) -> Self {
