@@ -168,6 +168,7 @@ async fn fill(pool: &Pool, items: &mut [proto::StockItem]) -> Result<(), sqlx::E
     for (warehouse, skus) in skus {
         rows.extend(rows::fetch_in(&mut database, select, &[warehouse.into()], skus).await?);
     }
+    database.done();
     let mut piles: BTreeMap<(String, String), Vec<proto::BinStock>> = BTreeMap::new();
     for row in rows {
         let pile = proto::BinStock {

@@ -250,6 +250,7 @@ pub(crate) async fn fill(
     for row in rows::fetch_in(&mut database, piles, &[warehouse.into()], codes).await? {
         units.insert(row.try_get(0)?, count(row.try_get(1)?));
     }
+    database.done();
     for bin in bins {
         bin.skus = skus.remove(&bin.code).unwrap_or_default();
         bin.on_hand = units.get(&bin.code).copied().unwrap_or_default();

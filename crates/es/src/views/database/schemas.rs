@@ -71,12 +71,7 @@ pub(super) async fn open_newest(
     // Ends with the connection. Two replicas that start at once make one schema.
     lock(&mut connection, config.service).await?;
     let numbers = numbers(&list(&mut connection, config).await?, config);
-    let mut newest = None;
-    for number in &numbers {
-        if is_complete(&mut connection, config, *number).await? {
-            newest = newest.max(Some(*number));
-        }
-    }
+    let newest = newest_complete(&mut connection, config, &numbers).await?;
     let number = if let Some(number) = newest {
         number
     } else {
@@ -97,13 +92,23 @@ pub(super) async fn newest(
     connection: &mut AnyConnection,
     config: &ViewsConfig,
 ) -> Result<Option<String>, sqlx::Error> {
+    let numbers = numbers(&list(connection, config).await?, config);
+    let newest = newest_complete(connection, config, &numbers).await?;
+    Ok(newest.map(|number| name(config, number)))
+}
+
+async fn newest_complete(
+    connection: &mut AnyConnection,
+    config: &ViewsConfig,
+    numbers: &[u64],
+) -> Result<Option<u64>, sqlx::Error> {
     let mut newest = None;
-    for number in numbers(&list(connection, config).await?, config) {
-        if is_complete(connection, config, number).await? {
-            newest = newest.max(Some(number));
+    for number in numbers {
+        if is_complete(connection, config, *number).await? {
+            newest = newest.max(Some(*number));
         }
     }
-    Ok(newest.map(|number| name(config, number)))
+    Ok(newest)
 }
 
 /// A new schema, already held, that no reader knows of.
