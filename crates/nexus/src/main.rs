@@ -34,7 +34,7 @@ use mimalloc::MiMalloc;
 
 /// An order's life costs a sixth less processor time than with the system's own: memory goes back
 /// and forth between the threads of the runtime and those of the database driver. It asks for no
-/// huge pages: of those an idle process would keep 60 MiB that it does not use.
+/// huge pages: of those an idle process would keep 50 MiB that it does not use.
 #[global_allocator]
 static MEMORY: MiMalloc = MiMalloc;
 
