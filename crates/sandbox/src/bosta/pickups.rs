@@ -122,8 +122,13 @@ fn not_found() -> Refusal {
 pub(super) async fn locations() -> Response {
     let location = json!({
         "_id": DEFAULT_LOCATION, "locationName": "Sandbox warehouse", "isDefault": true,
-        "address": {"firstLine": "1 Sandbox street", "city": {"name": "Cairo"}},
+        "address": location_address(),
         "contactPerson": {"name": "Omar", "phone": "+201000000000"},
     });
     done(StatusCode::OK, OK, json!({"list": [location]}))
+}
+
+/// Where goods are picked up unless told.
+pub(super) fn location_address() -> Value {
+    json!({"firstLine": "1 Sandbox street", "city": {"name": "Cairo"}})
 }

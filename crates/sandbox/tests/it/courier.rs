@@ -90,6 +90,9 @@ async fn a_delivery_reads_back_with_what_was_sent_and_without_unknown_fields() {
     let id = made["_id"].as_str().unwrap();
     let (status, by_id) = world.courier.get(&format!("/api/v1/deliveries/{id}")).await;
     assert_eq!((status, &by_id["data"]["trackingNumber"]), (200, &made["trackingNumber"]));
+    for name in ["pickupAddress", "holder", "timeline", "history", "creationTimestamp"] {
+        assert!(!by_id["data"][name].is_null(), "the v1 packages read {name}");
+    }
     let (status, flat) = world.courier.get(&format!("/api/v0/deliveries/{tracking}")).await;
     assert_eq!((status, &flat["data"]["_id"]), (200, &made["_id"]));
     assert!(flat.get("success").is_none());
