@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask test`, `cargo xtask crash` and `cargo xtask tidy`.
+//! Chores of this repository: `cargo xtask test`, `test-foreign`, `crash` and `tidy`.
 #![expect(
     clippy::print_stderr,
     clippy::print_stdout,
@@ -7,6 +7,7 @@
 
 mod crash;
 mod doc_tests;
+mod foreign;
 mod nats_server;
 mod postgres_server;
 mod repository;
@@ -24,6 +25,8 @@ use clap::Parser;
 enum Chore {
     /// Fetch what the tests need and run them all.
     Test(run_tests::Options),
+    /// Let clients that others wrote use a Nexus of this build.
+    TestForeign(foreign::Options),
     /// Kill a running Nexus again and again, and check that nothing is lost or done twice.
     Crash(crash::Options),
     /// Check the rules that neither rustc, clippy nor rustfmt know.
@@ -33,6 +36,7 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Test(options) => run_tests::run(&options),
+        Chore::TestForeign(options) => foreign::run(&options),
         Chore::Crash(options) => crash::run(&options),
         Chore::Tidy => tidy(),
     };
