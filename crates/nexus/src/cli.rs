@@ -208,20 +208,21 @@ pub(crate) struct ReachArgs {
 /// What can be brought in.
 #[derive(Subcommand)]
 pub(crate) enum ImportCommand {
-    /// Orders from a shop's books: a directory with orders.csv and lines.csv.
+    /// Orders, one line of an order a row: reference,name,phone,…,sku,units,unit_price; or a
+    /// directory with a shop's books.
     Orders(ImportOrdersArgs),
     /// Products: sku,name,barcodes,weight_grams,stocked; barcodes are code*units;code.
     Products(ImportFileArgs),
     /// Bins: warehouse,bin,pick_sequence,zone.
     Bins(ImportFileArgs),
-    /// Stock received: warehouse,sku,bin,lot,units; the same file counts once.
+    /// Stock received: warehouse,sku,bin,lot,units,receipt; the same file counts once.
     Stock(ImportStockArgs),
 }
 
 /// Which orders to bring in, and how far.
 #[derive(Args)]
 pub(crate) struct ImportOrdersArgs {
-    /// Directory with orders.csv and lines.csv, or one of the two.
+    /// CSV whose first line names the columns; or a directory with orders.csv and lines.csv.
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,

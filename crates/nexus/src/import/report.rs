@@ -1,13 +1,20 @@
 //! The row-by-row report of an import: a CSV file, and its counts on the screen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::csv_file::CsvFile;
+
 const FILE: &str = "import-report.csv";
-const HEADER: [&str; 8] = ["file", "row", "record", "outcome", "reason", "detail", "id", "amount"];
+/// The refused rows of the file that was brought in, to be mended and brought in.
+const REFUSED: &str = "import-refused.csv";
+const HEADER: [&str; 10] =
+    ["file", "row", "record", "outcome", "reason", "field", "detail", "advice", "id", "amount"];
+/// Refused rows that are shown beside the counts.
+const EXAMPLES: usize = 20;
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,8 +55,12 @@ pub(crate) struct Row {
     pub(crate) outcome: Outcome,
     /// Stable, UPPER_SNAKE; empty for what went well.
     pub(crate) reason: String,
+    /// The column that it is about; empty where it is the row.
+    pub(crate) field: String,
     /// A sentence.
     pub(crate) detail: String,
+    /// What to do about it.
+    pub(crate) advice: String,
     /// The id that the API gave.
     pub(crate) id: String,
     /// What an order costs.
@@ -64,7 +75,9 @@ impl Row {
             record: record.to_owned(),
             outcome,
             reason: String::new(),
+            field: String::new(),
             detail: String::new(),
+            advice: String::new(),
             id: String::new(),
             amount: String::new(),
         }
@@ -119,6 +132,51 @@ impl Report {
         self.rows.iter().filter(|row| row.outcome == Outcome::Refused)
     }
 
+    /// Lines of the file that were refused.
+    pub(crate) fn refused_rows(&self) -> BTreeSet<u64> {
+        self.refused().map(|row| row.row).collect()
+    }
+
+    /// Counts, the first refused rows, and where the rest is.
+    pub(crate) fn tell(&self, path: &Path) {
+        for ((outcome, reason), count) in self.counts() {
+            println!("{count:>8}  {outcome} {reason}");
+        }
+        for row in self.refused().take(EXAMPLES) {
+            let advice = if row.advice.is_empty() { "" } else { "; " };
+            println!(
+                "  {}:{} {}: {}{advice}{}",
+                row.file, row.row, row.record, row.detail, row.advice
+            );
+        }
+        let more = self.refused().count().saturating_sub(EXAMPLES);
+        if more > 0 {
+            println!("  and {more} more");
+        }
+        println!("report: {}", path.display());
+    }
+
+    /// Writes the refused rows of a file into a directory; answers their path, if there are any.
+    pub(crate) fn write_refused(
+        &self,
+        file: &CsvFile,
+        directory: &Path,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        let (rows, path) = (self.refused_rows(), directory.join(REFUSED));
+        if rows.is_empty() {
+            // What an earlier run left would be taken for this one's.
+            return match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(error).with_context(|| format!("cannot remove {}", path.display()))
+                }
+                _ => Ok(None),
+            };
+        }
+        std::fs::write(&path, file.only(&rows)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Some(path))
+    }
+
     /// Writes the report into a directory, in the order of the input; answers its path.
     pub(crate) fn write(&mut self, directory: &Path) -> anyhow::Result<PathBuf> {
         self.rows.sort_by(|a, b| (&a.file, a.row).cmp(&(&b.file, b.row)));
@@ -140,7 +198,9 @@ impl Report {
                 &row.record,
                 &row.outcome.to_string(),
                 &row.reason,
+                &row.field,
                 &row.detail,
+                &row.advice,
                 &row.id,
                 &row.amount,
             ])?;
@@ -169,9 +229,10 @@ mod tests {
         let path = example().write(directory.path()).unwrap();
         assert_eq!(
             std::fs::read_to_string(path).unwrap(),
-            "file,row,record,outcome,reason,detail,id,amount\n\
-             lines.csv,2,536365,created,,,o-1,\n\
-             lines.csv,3,536365/2,refused,BAD_UNITS,\"quantity \"\"six\"\" is no whole number\",,\n"
+            "file,row,record,outcome,reason,field,detail,advice,id,amount\n\
+             lines.csv,2,536365,created,,,,,o-1,\n\
+             lines.csv,3,536365/2,refused,BAD_UNITS,,\
+             \"quantity \"\"six\"\" is no whole number\",,,\n"
         );
     }
 

@@ -2,6 +2,7 @@
 //! *Invariant:* every row of the files ends up in an invoice or among the refused rows.
 
 use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -12,6 +13,7 @@ use super::report::{Outcome, Row};
 
 pub(crate) const ORDERS: &str = "orders.csv";
 pub(crate) const LINES: &str = "lines.csv";
+const MAX_HEADER: u64 = 64 * 1024;
 
 /// What an invoice means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,6 +124,18 @@ pub(crate) fn is_goods(code: &str) -> bool {
     !no_goods.contains(&code) && !code.starts_with("gift_0001_")
 }
 
+/// Whether a path names a shop's books: a directory, or a file whose first line says so.
+pub(crate) fn are_books(path: &Path) -> bool {
+    let first_line = || {
+        let file = std::fs::File::open(path).ok()?;
+        let mut line = String::new();
+        // As much of it as a header can have; what is no text is no header of ours.
+        BufReader::new(file.take(MAX_HEADER)).read_line(&mut line).ok()?;
+        Some(line)
+    };
+    path.is_dir() || first_line().is_some_and(|line| line.contains("invoice_no"))
+}
+
 /// Reads `orders.csv` and `lines.csv` of a directory; a file stands for its directory.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Books> {
     let directory = if path.is_dir() {
@@ -193,7 +207,7 @@ impl Invoices {
     }
 }
 
-fn read_orders<R: std::io::Read>(
+fn read_orders<R: Read>(
     mut reader: csv::Reader<R>,
     refused: &mut Vec<Row>,
 ) -> anyhow::Result<Invoices> {
@@ -235,7 +249,7 @@ fn read_orders<R: std::io::Read>(
     Ok(invoices)
 }
 
-fn read_lines<R: std::io::Read>(
+fn read_lines<R: Read>(
     mut reader: csv::Reader<R>,
     invoices: &mut Invoices,
     refused: &mut Vec<Row>,

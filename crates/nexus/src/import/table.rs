@@ -5,30 +5,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
 use super::AT_ONCE;
+use super::csv_file::{Columns, CsvFile, Fields, Wrong};
+use super::problem::wrong_of;
 use super::progress::Progress;
 use super::report::{Outcome, Report, Row};
 use crate::cli::ImportFileArgs;
-use crate::client::{Answer, CallError, Client};
+use crate::client::{Answer, CallError, Client, Problem};
+
+/// What is there already, by the names of entries and of what they need.
+pub(crate) type Known = BTreeMap<String, Value>;
 
 /// A kind of file.
 pub(crate) trait Table {
     /// What the rows are, in the plural.
     fn what(&self) -> &'static str;
     /// Columns that may stand in the header, and whether they must.
-    fn columns(&self) -> &'static [(&'static str, bool)];
-    /// What a row asks for, or a reason and a sentence why it asks for nothing.
-    fn entry(&self, fields: &Fields<'_>) -> Result<Entry, (&'static str, String)>;
-    /// What is there already, by the names of entries.
-    async fn known(
-        &self,
-        client: &Client,
-        entries: &[Entry],
-    ) -> Result<BTreeMap<String, Value>, CallError>;
+    fn columns(&self) -> Columns;
+    /// What a row asks for; worth nothing where something was found wrong with its fields.
+    fn entry(&self, fields: &mut Fields<'_>) -> Entry;
+    /// Whether a row with a mistake keeps the others from being sent: where sending twice counts
+    /// twice, a mended file must not find half of it there.
+    fn all_or_nothing(&self) -> bool;
+    /// What is there already.
+    async fn known(&self, client: &Client, entries: &[Entry]) -> Result<Known, CallError>;
 }
 
 /// What a row asks for.
@@ -48,6 +51,20 @@ pub(crate) struct Entry {
     pub(crate) once: bool,
     /// For calls that count once however often they are made; others get a key of this run.
     pub(crate) key: Option<String>,
+    /// What must be there before.
+    pub(crate) needs: Vec<Need>,
+}
+
+/// Something that a row takes for granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// Its name among what is known.
+    pub(crate) name: String,
+    /// The column that says so, and what it says.
+    pub(crate) column: &'static str,
+    pub(crate) said: String,
+    /// What to do when it is not there.
+    pub(crate) advice: &'static str,
 }
 
 /// How an entry that is there already is changed.
@@ -59,141 +76,113 @@ pub(crate) enum Change {
     Patch { path: String, body: Value },
 }
 
-/// The fields of one row by column.
-pub(crate) struct Fields<'a> {
-    columns: &'a [String],
-    record: &'a csv::StringRecord,
-    pub(crate) row: u64,
-}
-
-impl Fields<'_> {
-    /// A field without spaces at its ends; empty when there is no such column.
-    pub(crate) fn get(&self, column: &str) -> &str {
-        let place = self.columns.iter().position(|name| name == column);
-        place.and_then(|place| self.record.get(place)).unwrap_or_default().trim()
-    }
-
-    /// A field that must not be empty.
-    pub(crate) fn required(&self, column: &str) -> Result<&str, (&'static str, String)> {
-        match self.get(column) {
-            "" => Err(("MISSING", format!("{column} is empty"))),
-            text => Ok(text),
-        }
-    }
-
-    /// A whole number; `None` for an empty field.
-    pub(crate) fn units(&self, column: &str) -> Result<Option<u32>, (&'static str, String)> {
-        match self.get(column) {
-            "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| {
-                ("BAD_NUMBER", format!("{column} \"{text}\" is no whole number from 0"))
-            }),
-        }
-    }
-}
-
 pub(crate) async fn run(args: &ImportFileArgs, table: &impl Table) -> anyhow::Result<ExitCode> {
+    let file = CsvFile::read(&args.file, table.what(), table.columns())?;
     let mut report = Report::default();
-    let file = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let text = std::fs::read(&args.file)
-        .with_context(|| format!("cannot read {}", args.file.display()))?;
-    let entries = read(&text, &file, table, &mut report)?;
-    let sent = if args.dry_run {
-        let planned =
-            entries.iter().map(|one| Row::new(&file, one.row, &one.name, Outcome::Planned));
-        report.extend(planned);
-        Ok(())
-    } else {
-        match super::reach(&args.reach).await {
-            Ok(client) => send(&client, &file, table, entries, &mut report).await,
-            Err(code) => return Ok(code),
+    let entries = entries(&file, table, &mut report);
+    let client = match super::reach_unless_dry(&args.reach, args.dry_run).await {
+        Ok(client) => client,
+        Err(code) => return Ok(code),
+    };
+    let (dry, name) = (args.dry_run, &file.name);
+    let sent = match &client {
+        Some(client) => bring(client, name, table, entries, dry, &mut report).await,
+        None => {
+            report.extend(entries.iter().map(|entry| planned(name, entry, &Known::new())));
+            Ok(())
         }
     };
-    let path = report.write(&args.reach.data)?;
-    for ((outcome, reason), count) in report.counts() {
-        println!("{count:>8}  {outcome} {reason}");
-    }
-    for row in report.refused().take(5) {
-        println!("  {}:{} {}: {}", row.file, row.row, row.record, row.detail);
-    }
-    println!("report: {}", path.display());
-    sent.context("the import stopped: run it again, it goes on from here")?;
-    Ok(if report.any_refused() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    super::end(&mut report, &file, &args.reach.data, sent)
 }
 
-/// Reads all rows; those that ask for nothing are refused.
-fn read(
-    text: &[u8],
+/// All rows that ask for something; the others are refused.
+pub(super) fn entries(file: &CsvFile, table: &impl Table, report: &mut Report) -> Vec<Entry> {
+    report.extend(file.refused());
+    let (mut entries, mut seen) = (Vec::new(), BTreeSet::new());
+    for mut fields in file.rows() {
+        let entry = table.entry(&mut fields);
+        if fields.wrong.is_empty() && entry.once && !seen.insert(entry.name.clone()) {
+            let detail = format!("{} stands in an earlier row", entry.name);
+            fields.complain("TWICE", "", detail, "leave one of the two rows out");
+        }
+        if fields.wrong.is_empty() {
+            entries.push(entry);
+        } else {
+            let (row, name) = (fields.row, fields.name());
+            report.extend(fields.wrong.into_iter().map(|wrong| wrong.at(&file.name, row, name)));
+        }
+    }
+    entries
+}
+
+/// Holds the entries against what is there, and sends what is new, unless it is a dry run.
+async fn bring(
+    client: &Client,
     file: &str,
     table: &impl Table,
+    entries: Vec<Entry>,
+    dry: bool,
     report: &mut Report,
-) -> anyhow::Result<Vec<Entry>> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text);
-    let columns: Vec<String> =
-        reader.headers()?.iter().map(|name| name.trim().to_lowercase()).collect();
-    check(&columns, table)?;
-    let (mut entries, mut seen) = (Vec::new(), BTreeSet::new());
-    for record in reader.into_records() {
-        let record = record.with_context(|| format!("cannot read {file}"))?;
-        let row = record.position().map(csv::Position::line).unwrap_or_default();
-        let fields = Fields { columns: &columns, record: &record, row };
-        let mut refuse = |name: &str, reason, sentence: String| {
-            report.add(Row::new(file, row, name, Outcome::Refused).because(reason, sentence));
-        };
-        if record.len() != columns.len() {
-            let sentence = format!("{} fields where {} are named", record.len(), columns.len());
-            refuse(record.get(0).unwrap_or_default(), "UNREADABLE", sentence);
-            continue;
-        }
-        match table.entry(&fields) {
-            Err((reason, sentence)) => {
-                refuse(record.get(0).unwrap_or_default(), reason, sentence);
-            }
-            Ok(entry) if entry.once && !seen.insert(entry.name.clone()) => {
-                refuse(&entry.name, "TWICE", "this stands in an earlier row".to_owned());
-            }
-            Ok(entry) => entries.push(entry),
+) -> Result<(), CallError> {
+    let known = table.known(client, &entries).await?;
+    let mut ready = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match entry.needs.iter().find(|need| !known.contains_key(&need.name)) {
+            Some(need) => report.add(missing(need).at(file, entry.row, &entry.name)),
+            None => ready.push(entry),
         }
     }
-    Ok(entries)
+    if dry {
+        report.extend(ready.iter().map(|entry| planned(file, entry, &known)));
+        return Ok(());
+    }
+    if table.all_or_nothing() && report.any_refused() {
+        report.extend(ready.iter().map(|entry| {
+            let row = Row::new(file, entry.row, &entry.name, Outcome::Planned);
+            row.because("WAITS", "not sent, since other rows are wrong: mend them first")
+        }));
+        println!("nothing was sent: {} count only once, so all rows must be right", table.what());
+        return Ok(());
+    }
+    send(client, file, table.what(), &known, ready, report).await
 }
 
-fn check(columns: &[String], table: &impl Table) -> anyhow::Result<()> {
-    let known = table.columns();
-    let names = || known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    for column in columns {
-        if !known.iter().any(|(name, _)| name == column) {
-            bail!("there is no column \"{column}\" for {}: {}", table.what(), names());
+fn missing(need: &Need) -> Wrong {
+    let detail = format!("there is no {} \"{}\"", need.column, need.said);
+    Wrong::new("UNKNOWN", need.column, detail, need.advice)
+}
+
+/// For a dry run: what would become of it.
+fn planned(file: &str, entry: &Entry, known: &Known) -> Row {
+    match known.get(&entry.name) {
+        Some(there) if says(there, &entry.says) => {
+            Row::new(file, entry.row, &entry.name, Outcome::Existing)
         }
-    }
-    for (name, required) in known {
-        if *required && !columns.iter().any(|column| column == name) {
-            bail!("{} need a column \"{name}\"; the first line names the columns", table.what());
+        Some(_) => {
+            let row = Row::new(file, entry.row, &entry.name, Outcome::Planned);
+            row.because("UPDATE", "is there and says something else")
         }
+        None => Row::new(file, entry.row, &entry.name, Outcome::Planned),
     }
-    Ok(())
 }
 
 async fn send(
     client: &Client,
     file: &str,
-    table: &impl Table,
+    what: &'static str,
+    known: &Known,
     entries: Vec<Entry>,
     report: &mut Report,
 ) -> Result<(), CallError> {
-    let known = table.known(client, &entries).await?;
     let run = nexus_es::new_id().to_string();
-    let mut progress = Progress::new(table.what(), entries.len());
-    let call = |entry: Entry| one(client, &known, &run, entry);
+    let mut progress = Progress::new(what, entries.len());
+    let call = |entry: Entry| one(client, known, &run, entry);
     let mut answers = stream::iter(entries).map(call).buffer_unordered(AT_ONCE);
     while let Some(answered) = answers.next().await {
         let (entry, outcome) = answered?;
         report.add(match outcome {
             Ok(outcome) => Row::new(file, entry.row, &entry.name, outcome),
-            Err((reason, sentence)) => {
-                let row = Row::new(file, entry.row, &entry.name, Outcome::Refused);
-                row.because(&reason, sentence)
-            }
+            Err(problem) => wrong_of(&problem).at(file, entry.row, &entry.name),
         });
         progress.step();
     }
@@ -201,11 +190,11 @@ async fn send(
     Ok(())
 }
 
-type Told = Result<Outcome, (String, String)>;
+type Told = Result<Outcome, Problem>;
 
 async fn one(
     client: &Client,
-    known: &BTreeMap<String, Value>,
+    known: &Known,
     run: &str,
     entry: Entry,
 ) -> Result<(Entry, Told), CallError> {
@@ -224,10 +213,7 @@ async fn one(
     let told = match answer {
         Ok(Answer { replayed: true, .. }) => Ok(Outcome::Existing),
         Ok(_) => Ok(outcome),
-        Err(error) => {
-            let problem = error.refusal()?;
-            Err((problem.reason.clone(), problem.sentence()))
-        }
+        Err(error) => Err(error.refusal()?),
     };
     Ok((entry, told))
 }

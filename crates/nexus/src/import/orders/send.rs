@@ -24,7 +24,7 @@ pub(crate) struct Sent {
 }
 
 /// The API's yes, or its no.
-type Reply = Result<Answer, Problem>;
+pub(super) type Reply = Result<Answer, Problem>;
 
 pub(crate) async fn send(
     plan: &Plan<'_>,
@@ -45,7 +45,7 @@ pub(crate) async fn send(
 }
 
 /// Calls for every item, some at a time, and hands over each answer as it comes.
-async fn each<T, R, F: Future<Output = Result<R, CallError>>>(
+pub(super) async fn each<T, R, F: Future<Output = Result<R, CallError>>>(
     what: &'static str,
     items: impl ExactSizeIterator<Item = T>,
     call: impl Fn(T) -> F,
@@ -62,7 +62,12 @@ async fn each<T, R, F: Future<Output = Result<R, CallError>>>(
 }
 
 /// The API's answer to one call; an error only when the world broke.
-async fn asked(client: &Client, path: &str, key: &str, body: &Value) -> Result<Reply, CallError> {
+pub(super) async fn asked(
+    client: &Client,
+    path: &str,
+    key: &str,
+    body: &Value,
+) -> Result<Reply, CallError> {
     match client.post(path, key, body).await {
         Ok(answer) => Ok(Ok(answer)),
         Err(error) => error.refusal().map(Err),
@@ -155,7 +160,7 @@ async fn one_order<'a>(
 
 /// Confirms an order unless that was done. The key is fresh: stock that was short last time may be
 /// there by now.
-async fn confirmed(client: &Client, made: &Answer) -> Result<Reply, CallError> {
+pub(super) async fn confirmed(client: &Client, made: &Answer) -> Result<Reply, CallError> {
     let path = format!("/v1/orders/{}", text(&made.body, "order_id"));
     if made.replayed {
         let body = client.get(&path).await?;
@@ -211,7 +216,7 @@ impl Sent {
 }
 
 /// What asking for stock brought.
-fn confirmation(row: Row, order: &Value) -> Row {
+pub(super) fn confirmation(row: Row, order: &Value) -> Row {
     let Some(refusal) = order.get("refusal").filter(|refusal| refusal.is_object()) else {
         return row.because("", text(order, "status"));
     };

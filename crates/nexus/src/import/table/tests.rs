@@ -1,12 +1,13 @@
 //! Files as people write them.
 
-use super::super::tables::{Bins, Products};
+use super::super::tables::{Bins, Products, Stock};
 use super::*;
 use serde_json::json;
 
 fn rows(text: &str, table: &impl Table) -> (Vec<Entry>, Vec<(u64, String)>) {
+    let file = CsvFile::parse("file.csv", text.as_bytes(), table.what(), table.columns()).unwrap();
     let mut report = Report::default();
-    let entries = read(text.as_bytes(), "file.csv", table, &mut report).unwrap();
+    let entries = entries(&file, table, &mut report);
     let refused = report.refused().map(|row| (row.row, row.reason.clone())).collect();
     (entries, refused)
 }
@@ -43,24 +44,14 @@ fn a_row_that_asks_for_nothing_is_refused_with_its_reason() {
     assert_eq!(
         reasons,
         [
+            (8, "UNREADABLE"),
             (2, "MISSING"),
             (3, "MISSING"),
             (4, "BAD_BARCODE"),
             (5, "BAD_FLAG"),
             (7, "TWICE"),
-            (8, "UNREADABLE"),
         ]
     );
-}
-
-#[test]
-fn a_header_with_a_wrong_or_missing_column_is_refused_by_name() {
-    let refused = |text: &str| {
-        let read = read(text.as_bytes(), "file.csv", &Bins, &mut Report::default());
-        read.unwrap_err().to_string()
-    };
-    assert!(refused("warehouse,bin,colour\n").contains("\"colour\""));
-    assert!(refused("warehouse,zone\n").contains("\"bin\""));
 }
 
 #[test]
@@ -78,4 +69,40 @@ fn what_is_there_is_compared_as_far_as_the_row_says() {
     assert!(says(&there, &json!({"stocked": false, "name": ""})));
     assert!(!says(&there, &json!({"barcodes": []})));
     assert!(!says(&there, &json!({"stocked": true})));
+}
+
+#[test]
+fn a_delivery_counts_each_of_its_rows_wherever_they_stand() {
+    let receipts = |text: &str| {
+        let text = format!("warehouse,sku,bin,units,receipt\n{text}");
+        let (entries, refused) = rows(&text, &Stock::named("D-1"));
+        assert_eq!(refused, []);
+        let receipt = |entry: &Entry| entry.body["receipt"].as_str().unwrap().to_owned();
+        entries.iter().map(receipt).collect::<Vec<_>>()
+    };
+    let first = receipts("CAI1,TEE,A,5,\nCAI1,TEE,A,5,\nCAI1,MUG,B,1,\n");
+    let moved = receipts("CAI1,MUG,B,1,\nCAI1,TEE,A,5,\nCAI1,TEE,A,5,\n");
+    assert_eq!(moved, [first[2].clone(), first[0].clone(), first[1].clone()]);
+    assert_ne!(first[0], first[1]);
+    assert_ne!(receipts("CAI1,TEE,A,5,D-2\n"), first[..1]);
+}
+
+#[test]
+fn units_of_none_are_refused() {
+    let (entries, refused) = rows("warehouse,sku,bin,units\nCAI1,TEE,A,0\n", &Stock::named("D"));
+    assert_eq!((entries.len(), refused), (0, vec![(2, "BAD_NUMBER".to_owned())]));
+}
+
+#[test]
+fn a_dry_run_tells_new_changed_and_same_apart() {
+    let (entries, _) = rows("sku,name\nTEE,Shirt\nMUG,Mug\nCAP,Cap\n", &Products);
+    let known = [("TEE", "Shirt"), ("MUG", "Cup")];
+    let known: Known =
+        known.map(|(sku, name)| (sku.to_owned(), json!({"sku": sku, "name": name}))).into();
+    let planned: Vec<_> = entries.iter().map(|entry| planned("f", entry, &known)).collect();
+    let told: Vec<_> = planned.iter().map(|row| (row.outcome, row.reason.as_str())).collect();
+    assert_eq!(
+        told,
+        [(Outcome::Existing, ""), (Outcome::Planned, "UPDATE"), (Outcome::Planned, "")]
+    );
 }
