@@ -155,4 +155,8 @@ impl KeyStore for SqliteKeyStore {
             .await
             .map_err(failed("key store"))
     }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
 }

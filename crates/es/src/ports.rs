@@ -119,6 +119,11 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn delete(&self, key_id: &str) -> Result<(), PortError>;
     /// All key ids, for rotation.
     async fn list(&self) -> Result<Vec<String>, PortError>;
+
+    /// False when no other process can delete from it: then what this one fetched stays true.
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 /// Immutable bytes by the SHA-256 of their content, as lower-case hex.

@@ -5,17 +5,22 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand;
 use lru::LruCache;
 use nexus_proto::common::v1::Sealed;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::ports::{KeyStore, PortError, WrappedKey};
 
 const KEY_BYTES: usize = 32;
 const CACHED_KEYS: usize = 4096;
+/// How long a key of a shared store is used without asking again: for so long a process may read of
+/// a person whom another process has erased.
+const SHARED_FRESH: Duration = Duration::from_secs(1);
 
 /// Why sealing or opening failed.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +95,9 @@ pub struct Vault {
     cache: Mutex<Cache>,
 }
 
-/// Unwrapped keys.
+/// Unwrapped keys, and when they were fetched.
 struct Cache {
-    keys: LruCache<String, Arc<LessSafeKey>>,
+    keys: LruCache<String, (Arc<LessSafeKey>, Instant)>,
     /// Grows with each erasure: a key that was fetched before one is not kept after it, since it
     /// may be the erased one.
     erasures: u64,
@@ -141,7 +146,16 @@ impl Vault {
         decrypt(&key, &aad, &sealed.nonce, &sealed.ciphertext).map(Some).ok_or_else(broken)
     }
 
-    /// Deletes the data key: what it sealed never opens again.
+    /// Whether there is a data key `key_id`, by the store and not by what this process remembers.
+    ///
+    /// # Errors
+    /// [`SealError::Store`] when the key store cannot be reached.
+    pub async fn has_key(&self, key_id: &str) -> Result<bool, SealError> {
+        Ok(self.store.get(key_id).await?.is_some())
+    }
+
+    /// Deletes the data key: what it sealed never opens again, here from now on, and in another
+    /// process on the same store within a second.
     ///
     /// # Errors
     /// [`SealError::Store`] when the key store cannot be reached.
@@ -167,14 +181,20 @@ impl Vault {
     async fn data_key(&self, key_id: &str) -> Result<Option<Arc<LessSafeKey>>, SealError> {
         let erasures = {
             let mut cache = self.cached();
-            if let Some(key) = cache.keys.get(key_id) {
+            if let Some((key, fetched)) = cache.keys.get(key_id)
+                && (!self.store.is_shared() || fetched.elapsed() < SHARED_FRESH)
+            {
                 return Ok(Some(Arc::clone(key)));
             }
             cache.erasures
         };
+        let asked = Instant::now();
         match self.store.get(key_id).await? {
-            None => Ok(None),
-            Some(wrapped) => self.unwrap_key(key_id, &wrapped, erasures).map(Some),
+            None => {
+                self.cached().keys.pop(key_id);
+                Ok(None)
+            }
+            Some(wrapped) => self.unwrap_key(key_id, &wrapped, (erasures, asked)).map(Some),
         }
     }
 
@@ -184,18 +204,19 @@ impl Vault {
         let (mut wrapped, ciphertext) = encrypt(&master, &aad(key_id, "data key"), &plain)?;
         wrapped.extend_from_slice(&ciphertext);
         let mine = WrappedKey { master_id: self.masters.current.clone(), wrapped };
-        let erasures = self.cached().erasures;
+        let (erasures, asked) = (self.cached().erasures, Instant::now());
         // Another replica may have been faster: then its key is the key.
         let kept = self.store.create(key_id, mine).await?;
-        self.unwrap_key(key_id, &kept, erasures)
+        self.unwrap_key(key_id, &kept, (erasures, asked))
     }
 
-    /// Unwraps a key and keeps it, unless something was erased since `erasures` were counted.
+    /// Unwraps a key and keeps it as of `asked`, unless something was erased since `erasures` were
+    /// counted.
     fn unwrap_key(
         &self,
         key_id: &str,
         wrapped: &WrappedKey,
-        erasures: u64,
+        (erasures, asked): (u64, Instant),
     ) -> Result<Arc<LessSafeKey>, SealError> {
         let broken = || SealError::Broken { key_id: key_id.to_owned() };
         let master = self.master(&wrapped.master_id, key_id)?;
@@ -206,7 +227,7 @@ impl Vault {
         let key = Arc::new(aead_key(&plain).ok_or_else(broken)?);
         let mut cache = self.cached();
         if cache.erasures == erasures {
-            cache.keys.put(key_id.to_owned(), Arc::clone(&key));
+            cache.keys.put(key_id.to_owned(), (Arc::clone(&key), asked));
         }
         drop(cache);
         Ok(key)
@@ -279,6 +300,24 @@ mod tests {
         let sealed = vault.seal("contact-mona", "order.recipient", b"Mona").await.unwrap();
         vault.erase("contact-mona").await.unwrap();
         assert!(vault.open(&sealed, "order.recipient").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_person_erased_by_another_process_is_not_read_a_second_later() {
+        let (store, master) = (MemoryKeyStore::default(), MasterKeys::generate().unwrap());
+        let vault = || {
+            let masters = MasterKeys::new(master.clone()).unwrap();
+            Vault::new(Arc::new(store.clone()), masters)
+        };
+        let (here, there) = (vault(), vault());
+        let sealed = here.seal("contact-mona", "order.recipient", b"Mona").await.unwrap();
+        assert!(there.open(&sealed, "order.recipient").await.unwrap().is_some());
+        here.erase("contact-mona").await.unwrap();
+        let erased = Instant::now();
+        while there.open(&sealed, "order.recipient").await.unwrap().is_some() {
+            assert!(erased.elapsed() <= SHARED_FRESH, "still read after {:?}", erased.elapsed());
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Answers a key only when it is told to, after it was read.
