@@ -31,6 +31,8 @@ const CANARIES: [&str; 14] = [
     "Birdseed",
 ];
 
+const FORGOTTEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Also the ways in which bytes are usually written as text.
 fn spellings() -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
@@ -190,6 +192,103 @@ async fn findings(nexus: &Nexus) -> anyhow::Result<Vec<String>> {
     ensure!(!views.is_empty(), "there are no view databases");
     for view in views {
         found.extend(leaking_tables(&view, &needles).await?);
+    }
+    Ok(found)
+}
+
+/// I37, and that it outlives the restore of a backup from before.
+#[tokio::test]
+async fn an_erased_person_is_read_nowhere_and_does_not_come_back_with_an_old_backup()
+-> anyhow::Result<()> {
+    let options = Options { keep_ports: true, ..Options::at_speed(10.0) };
+    let (mut nexus, shop) = Nexus::with_shop(options, 20).await?;
+    let mut life = Life::begin_with(&shop, &wish()).await?;
+    life.walk().await?;
+    life.until_status("delivered").await?;
+    let before = life.order().await?;
+    let contact = before["contact"].text("contact_id").to_owned();
+    let backup = tempfile::tempdir()?;
+    nexus.terminate().await?;
+    copy_files(&nexus.data(), backup.path())?;
+    nexus.restart().await?;
+
+    assert!(!everywhere(&nexus)?.is_empty(), "the read models do not know the person");
+    let path = format!("/v1/contacts/{contact}:erase");
+    shop.rest.post(&path, &json!({"reason": "asked by letter"})).await?;
+    wait::until("nothing of the person to be left", FORGOTTEN_WITHIN, async || {
+        Ok(everywhere(&nexus)?.is_empty().then_some(()))
+    })
+    .await
+    .with_context(|| format!("{:?}", everywhere(&nexus)))?;
+    let after = life.order().await?;
+    assert_eq!(after["totals"], before["totals"]);
+    assert_eq!(after.text("status"), "delivered");
+    let messages = life.messages().await?;
+    assert!(messages.len() >= 3 && messages.iter().all(|message| message.text("body").is_empty()));
+    for shipment in after.list("shipments") {
+        let label = format!("/v1/shipments/{}:print-awb", shipment.as_str().unwrap_or_default());
+        let label = shop.rest.read(&label).await?;
+        assert_eq!((label.status, label.body.text("reason")), (409, "NO_LABEL"));
+    }
+    let path = format!("/v1/contacts/{contact}/erasure-certificate");
+    let certificate = shop.rest.get(&path).await?;
+    assert_eq!(certificate["key_destroyed"], json!(true));
+    let events = certificate.list("events");
+    for event in ["contact.Registered", "order.Created", "shipment.LabelStored"] {
+        assert!(events.iter().any(|it| it.text("type") == event), "{event} of {events:?}");
+    }
+    nexus.verify().await?;
+
+    nexus.terminate().await?;
+    restore(backup.path(), &nexus.data())?;
+    nexus.restart().await?;
+    let known = shop.rest.get(&format!("/v1/contacts/{contact}")).await?;
+    assert_eq!((&known["erased"], known.text("name")), (&json!(true), ""));
+    let left = everywhere(&nexus)?;
+    ensure!(left.is_empty(), "{}", left.join("\n"));
+    // Who comes again is a new contact, whatever the old log says of the phone.
+    let again = Life::begin_with(&shop, &wish()).await?.order().await?;
+    assert_ne!(again["contact"].text("contact_id"), contact);
+    assert_eq!(again["contact"].text("phone"), "+201098765432");
+    nexus.terminate().await?;
+    nexus.verify().await
+}
+
+/// As `docs/operating/backup.md` says: all but the erase ledger is taken from the backup.
+fn restore(backup: &Path, data: &Path) -> anyhow::Result<()> {
+    for file in files_below(data, &["sandbox"])? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with("erased.db") {
+            std::fs::remove_file(&file)?;
+        }
+    }
+    for file in files_below(backup, &["sandbox", "views"])? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with("erased.db") && !name.starts_with("checkpoints.db") {
+            let to = data.join(file.strip_prefix(backup)?);
+            std::fs::copy(&file, to)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_files(from: &Path, into: &Path) -> anyhow::Result<()> {
+    for file in files_below(from, &[])? {
+        let to = into.join(file.strip_prefix(from)?);
+        std::fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
+        std::fs::copy(&file, to)?;
+    }
+    Ok(())
+}
+
+/// Canaries in all files, read models included.
+fn everywhere(nexus: &Nexus) -> anyhow::Result<Vec<String>> {
+    let needles = spellings();
+    let mut files = files_below(&nexus.data(), &["sandbox"])?;
+    files.extend(nexus.outputs());
+    let mut found = Vec::new();
+    for file in files {
+        found.extend(leaks(&file, &needles)?);
     }
     Ok(found)
 }

@@ -4,6 +4,7 @@ mod amend;
 mod answers;
 mod contacts;
 mod create;
+mod erasure;
 mod inner;
 mod parse;
 mod refusals;
@@ -94,6 +95,13 @@ impl OrderService for Api {
         request: Request<proto::EraseContactRequest>,
     ) -> Answer<proto::Contact> {
         contacts::erase(self, request).await
+    }
+
+    async fn get_erasure_certificate(
+        &self,
+        request: Request<proto::GetErasureCertificateRequest>,
+    ) -> Answer<proto::ErasureCertificate> {
+        erasure::certificate(self, request).await
     }
 
     async fn record_consent(

@@ -8,7 +8,7 @@ use nexus_es::views::ViewError;
 use nexus_es::{Aggregate, AggregateId, Heard, Version};
 use nexus_proto::order::v1 as proto;
 
-use crate::domain::contact::Contact;
+use crate::domain::contact::{self, Contact};
 use crate::domain::order::{Event, Order, Placed};
 use crate::personal;
 use crate::views::document::{OrderDocument, PersonDocument};
@@ -68,6 +68,14 @@ impl History {
             None => None,
         };
         Ok((document, person))
+    }
+
+    /// All that happened to the contact.
+    pub(crate) async fn of_contact(
+        &self,
+        id: &str,
+    ) -> Result<Vec<(Heard, contact::Event)>, ViewError> {
+        self.heard::<Contact>(id).await
     }
 
     /// The contact as it stood at `version`.

@@ -1,7 +1,7 @@
 //! Contacts: found or registered by phone, amended, asked for consent.
 
 use nexus_es::seal::SealError;
-use nexus_es::{Cause, HandleError, Positions, Receipt};
+use nexus_es::{Cause, HandleError, Positions, Receipt, derived_id};
 use nexus_proto::common::v1::Consent;
 use nexus_proto::order::v1 as proto;
 use nexus_runtime::caller::Caller;
@@ -99,13 +99,39 @@ pub(super) async fn find_or_register(
             Err(error) => return Err(claim_failed(error)),
         }
     }
-    let owner = owner.unwrap_or(new_id);
-    let registered = api.contacts.find(&owner, |contact| contact.card.as_ref().map(|_| ())).await;
-    if registered.map_err(|error| refusals::of_contact(&owner, error))?.is_some() {
-        return Ok((known(api, &owner).await?, None));
+    let owner = owner.unwrap_or_else(|| new_id.clone());
+    let card = api.contacts.find(&owner, |contact| contact.card.clone()).await;
+    if let Some(card) = card.map_err(|error| refusals::of_contact(&owner, error))? {
+        if !is_forgotten(api, &card).await? {
+            return Ok((known(api, &owner).await?, None));
+        }
+        forget_again(api, &owner, &card, cause).await?;
+        let ours = phone_claim::Command::Claim { contact_id: new_id.clone() };
+        api.claims.execute(&claim, ours, cause.clone()).await.map_err(claim_failed)?;
+        let receipt = register(api, draft, hash, &new_id, cause.clone()).await?;
+        return Ok((of_draft(draft, new_id), Some(receipt)));
     }
     let receipt = register(api, draft, hash, &owner, cause.clone()).await?;
     Ok((of_draft(draft, owner), Some(receipt)))
+}
+
+/// Whether the contact was erased and a backup from before brought its events back: the erase
+/// ledger keeps its key away, but nothing in the log says so.
+async fn is_forgotten(api: &Api, card: &Card) -> Result<bool, Status> {
+    let profile = personal::open_profile(&api.vault, &card.profile).await.map_err(unsealed)?;
+    Ok(profile.is_none())
+}
+
+/// Records the erasure that the backup did not know, so that the phone is free for a new contact.
+async fn forget_again(api: &Api, id: &str, card: &Card, cause: &Cause) -> Result<(), Status> {
+    let command_id = derived_id(&["forget again", id, &cause.command_id.to_string()]);
+    let cause = Cause { command_id, ..cause.clone() };
+    let reason = "erased before a backup was restored".to_owned();
+    let done = api.contacts.execute(id, Command::Erase { reason }, cause.clone()).await;
+    done.map_err(|error| refusals::of_contact(id, error))?;
+    let forgotten =
+        erase_contact::forget(&api.vault, &api.claims, id, &card.phone_hmac, cause).await;
+    forgotten.map_err(|trouble| status::broken("an erased contact's phone is not free", trouble))
 }
 
 fn of_draft(draft: &Draft, contact_id: String) -> Known {

@@ -106,10 +106,13 @@ impl View for ContactsView {
         for heard in heard {
             let Some(event) = heard.event::<Contact>()? else { continue };
             let id = heard.aggregate.id.as_str();
-            take_in(documents.entry(id.to_owned()).or_default(), heard, &event);
+            let document = documents.entry(id.to_owned()).or_default();
+            take_in(document, heard, &event);
             if let Some(card) = card_of(&event) {
-                let opened = personal::open_profile(&self.vault, &card.profile).await;
-                persons.extend(opened?.map(|person| (id.to_owned(), person)));
+                let opened = personal::open_profile(&self.vault, &card.profile).await?;
+                // Without its key it is erased, also where a restored log does not say so.
+                document.erased |= opened.is_none();
+                persons.extend(opened.map(|person| (id.to_owned(), person)));
             }
             if matches!(event, Event::Erased { .. }) {
                 erased.insert(id.to_owned());

@@ -21,7 +21,7 @@ use crate::domain::order::{Amendment, Event, Order, Placed};
 use crate::personal;
 use crate::wire::SERVICE;
 
-pub(crate) use queries::{Found, Wanted, by_id, list, resolve};
+pub(crate) use queries::{Found, Wanted, by_id, list, of_contact, resolve};
 
 /// The key of those who wait for an order.
 pub(crate) fn key(order_id: &str) -> String {

@@ -12,11 +12,14 @@ use nexus_es::views::rows::{self, Value};
 use nexus_es::views::{Changes, Pool, View, ViewError};
 use nexus_es::{ActorKind, Heard};
 use nexus_proto::fulfillment::v1::PickListGenerated;
-use nexus_proto::order::v1::{TimelineActor, TimelineEntry};
+use nexus_proto::order::v1::{ErasedEvent, TimelineActor, TimelineEntry};
 use nexus_runtime::time::rfc3339;
 use prost::Message;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+
+const COLUMNS: &str = "service, position, event_index, event_id, aggregate, event_type, \
+    occurred_at_ms, learned_at_ms, actor_kind, actor_id, causation_id, trace_id, payload";
 
 const SOURCES: &[&str] = &["order", "inventory", "fulfillment", "shipping", "notification"];
 
@@ -143,17 +146,42 @@ pub(crate) async fn of_order(
     pool: &Pool,
     order_id: &str,
 ) -> Result<Vec<TimelineEntry>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT service, position, event_index, event_id, aggregate, event_type, occurred_at_ms, \
-         learned_at_ms, actor_kind, actor_id, causation_id, trace_id, payload FROM timeline \
-         WHERE subject = $1 \
-         OR subject IN (SELECT subject FROM timeline_lists WHERE order_id = $1)",
-    )
-    .bind(order_id.to_owned())
-    .fetch_all(pool)
-    .await?;
+    let text = format!(
+        "SELECT {COLUMNS} FROM timeline WHERE subject = $1 \
+         OR subject IN (SELECT subject FROM timeline_lists WHERE order_id = $1)"
+    );
+    let rows = sqlx::query(AssertSqlSafe(text)).bind(order_id.to_owned()).fetch_all(pool).await?;
     let facts = rows.iter().map(fact).collect::<Result<Vec<_>, _>>()?;
     Ok(sorting::causes_first(facts).into_iter().map(entry).collect())
+}
+
+/// The events about a contact's orders that hold something sealed with the key `key_id`. The key's
+/// id stands in clear beside what it sealed, and nowhere else.
+pub(crate) async fn sealed_with(
+    pool: &Pool,
+    contact_id: &str,
+    key_id: &str,
+) -> Result<Vec<ErasedEvent>, sqlx::Error> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM timeline \
+         WHERE subject IN (SELECT order_id FROM orders WHERE contact_id = $1)"
+    );
+    let rows = sqlx::query(AssertSqlSafe(text)).bind(contact_id.to_owned()).fetch_all(pool).await?;
+    let facts = rows.iter().map(fact).collect::<Result<Vec<_>, _>>()?;
+    let sealed = facts.into_iter().filter(|fact| names_key(&fact.payload, key_id));
+    let erased = sealed.map(|fact| ErasedEvent {
+        event_id: fact.event_id,
+        position: format!("{}:{}", fact.service, fact.position),
+        service: fact.service,
+        r#type: fact.event_type,
+        occurred_at: rfc3339(fact.occurred_at_ms),
+    });
+    Ok(erased.collect())
+}
+
+/// Whether a payload holds something sealed with the key `key_id`.
+pub(crate) fn names_key(payload: &[u8], key_id: &str) -> bool {
+    payload.windows(key_id.len()).any(|window| window == key_id.as_bytes())
 }
 
 fn entry(fact: Fact) -> TimelineEntry {
@@ -174,7 +202,12 @@ fn entry(fact: Fact) -> TimelineEntry {
 
 fn actor(kind: i64) -> &'static str {
     let kind = i32::try_from(kind).ok().and_then(|kind| ActorKind::try_from(kind).ok());
-    match kind.unwrap_or(ActorKind::Unspecified) {
+    actor_word(kind.unwrap_or(ActorKind::Unspecified))
+}
+
+/// The kind of an actor, as it is shown.
+pub(crate) fn actor_word(kind: ActorKind) -> &'static str {
+    match kind {
         ActorKind::Unspecified => "unknown",
         ActorKind::Person => "person",
         ActorKind::Key => "key",

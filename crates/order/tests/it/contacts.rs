@@ -131,6 +131,40 @@ async fn an_erased_contact_stands_in_no_file_of_the_views() {
 }
 
 #[tokio::test]
+async fn an_erasure_is_certified_event_by_event() {
+    let world = world().await;
+    let order = world.create(vec![line("MUG-RED", 1)]).await;
+    let contact_id = order.contact.unwrap().contact_id;
+    let ask = || proto::GetErasureCertificateRequest {
+        contact_id: contact_id.clone(),
+        ..Default::default()
+    };
+    let too_early = world.client().get_erasure_certificate(call(ask())).await.unwrap_err();
+    assert_eq!(reason(&too_early), "NOT_ERASED");
+    let nobody = proto::GetErasureCertificateRequest {
+        contact_id: "nobody".to_owned(),
+        ..Default::default()
+    };
+    let nobody = world.client().get_erasure_certificate(call(nobody)).await.unwrap_err();
+    assert_eq!(nobody.code(), Code::NotFound);
+    let erase =
+        proto::EraseContactRequest { contact_id: contact_id.clone(), reason: "asked".to_owned() };
+    world.client().erase_contact(call(erase)).await.unwrap();
+    let certificate =
+        world.client().get_erasure_certificate(call(ask())).await.unwrap().into_inner();
+    assert!(certificate.key_destroyed);
+    assert_eq!(
+        (certificate.reason.as_str(), certificate.order_ids),
+        ("asked", vec![order.order_id])
+    );
+    let types: Vec<_> = certificate.events.iter().map(|event| event.r#type.as_str()).collect();
+    assert_eq!(types, ["contact.Registered", "order.Created"]);
+    assert_eq!(certificate.digest.len(), 64);
+    let again = world.client().get_erasure_certificate(call(ask())).await.unwrap().into_inner();
+    assert_eq!(again.digest, certificate.digest);
+}
+
+#[tokio::test]
 async fn consent_is_kept_and_told_to_services_only() {
     let world = world().await;
     let consent = |granted| Consent {

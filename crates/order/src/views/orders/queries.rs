@@ -178,3 +178,13 @@ pub(crate) async fn list(
     let next = page.cut(&mut rows, |row| vec![row.created_at_ms.to_string(), row.order_id.clone()]);
     Ok((rows, next))
 }
+
+/// The ids of all orders of a contact, oldest first.
+pub(crate) async fn of_contact(pool: &Pool, contact_id: &str) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT order_id FROM orders WHERE contact_id = $1 ORDER BY created_at_ms, order_id",
+    )
+    .bind(contact_id.to_owned())
+    .fetch_all(pool)
+    .await
+}
