@@ -9,6 +9,9 @@ pub(crate) type Country = country::Id;
 #[cfg(test)]
 pub(crate) const EGYPT: Country = country::EG;
 
+/// How many digits an E.164 number has, with that of its country.
+const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+
 /// Why a text is no phone.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a phone number: write it like \"+20 100 123 4567\" or \"01001234567\"")]
@@ -50,7 +53,10 @@ pub(crate) fn parse(text: &str, country: Country) -> Result<String, NoPhone> {
     if !number.is_valid() {
         return Err(NoPhone);
     }
-    Ok(number.format().mode(phonenumber::Mode::E164).to_string())
+    let e164 = number.format().mode(phonenumber::Mode::E164).to_string();
+    // Some plans are taken to allow more digits than E.164 does; no network and no channel would.
+    let fits = DIGITS.contains(&e164.trim_start_matches('+').len());
+    if fits { Ok(e164) } else { Err(NoPhone) }
 }
 
 /// The keyed hash of a phone: what the log knows it by.
@@ -78,6 +84,12 @@ mod tests {
             assert_eq!(parse(spelling, EGYPT).as_deref(), Ok("+201001234567"), "{spelling}");
         }
         assert_eq!(parse("+971 50 123 4567", EGYPT).as_deref(), Ok("+971501234567"));
+    }
+
+    #[test]
+    fn a_number_longer_than_any_phone_is_refused() {
+        assert_eq!(parse("004920100000000000", EGYPT), Err(NoPhone));
+        assert_eq!(parse("+49 201 0000000", EGYPT).as_deref(), Ok("+492010000000"));
     }
 
     #[test]
