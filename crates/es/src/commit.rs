@@ -237,3 +237,6 @@ fn entry_from_proto(entry: proto::Entry) -> Result<Entry, BadCommit> {
         events,
     })
 }
+
+#[cfg(test)]
+mod fuzz;

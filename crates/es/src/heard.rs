@@ -173,6 +173,8 @@ impl fmt::Display for Positions {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::commit::Actor;

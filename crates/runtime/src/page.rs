@@ -62,6 +62,8 @@ fn violation(field: &str, description: &str) -> Violation {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -178,3 +178,6 @@ fn fill(surface: &mut Surface<'_>, path: PathBuilder) -> Result<(), LabelError> 
     surface.draw_path(&path.finish().ok_or(LabelError::Geometry)?);
     Ok(())
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask test`, `test-foreign`, `crash` and `tidy`.
+//! Chores of this repository: `cargo xtask test`, `test-foreign`, `fuzz`, `crash` and `tidy`.
 #![expect(
     clippy::print_stderr,
     clippy::print_stdout,
@@ -8,6 +8,7 @@
 mod crash;
 mod doc_tests;
 mod foreign;
+mod fuzz;
 mod nats_server;
 mod postgres_server;
 mod repository;
@@ -27,6 +28,8 @@ enum Chore {
     Test(run_tests::Options),
     /// Let clients that others wrote use a Nexus of this build.
     TestForeign(foreign::Options),
+    /// Feed everything that reads what strangers write with random input, as long as told.
+    Fuzz(fuzz::Options),
     /// Kill a running Nexus again and again, and check that nothing is lost or done twice.
     Crash(crash::Options),
     /// Check the rules that neither rustc, clippy nor rustfmt know.
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Test(options) => run_tests::run(&options),
         Chore::TestForeign(options) => foreign::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Crash(options) => crash::run(&options),
         Chore::Tidy => tidy(),
     };

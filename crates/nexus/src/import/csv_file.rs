@@ -326,4 +326,6 @@ fn check(name: &str, what: &str, columns: &[String], known: Columns) -> anyhow::
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

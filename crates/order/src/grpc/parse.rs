@@ -399,6 +399,8 @@ fn who(wrong: &mut Violations, asked: &proto::CreateOrderRequest, rules: &Rules)
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
     use tonic_types::StatusExt;

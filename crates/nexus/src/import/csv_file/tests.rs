@@ -1,7 +1,5 @@
 //! Files as people, spreadsheets and bad luck write them.
 
-use proptest::prelude::*;
-
 use super::*;
 
 const COLUMNS: Columns = &[("sku", true), ("name", false), ("units", false)];
@@ -107,40 +105,4 @@ fn a_field_says_what_is_wrong_with_it_and_what_to_do() {
     let reasons: Vec<_> = fields.wrong.iter().map(|wrong| wrong.reason.as_str()).collect();
     assert_eq!(reasons, ["MISSING", "BAD_NUMBER", "BAD_AMOUNT", "BAD_FLAG"]);
     assert!(fields.wrong.iter().all(|wrong| !wrong.advice.is_empty()));
-}
-
-proptest! {
-    /// Whatever the bytes, they are taken apart or refused with a sentence.
-    #[test]
-    fn no_bytes_bring_it_down(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        if let Err(error) = parse(&bytes) {
-            prop_assert!(error.to_string().starts_with("file.csv"), "{error:#}");
-        }
-    }
-
-    /// What almost is a file of ours is read to its last row: each is there or refused.
-    #[test]
-    fn every_line_is_answered(text in "(sku,name,units\n)([a-z\",;é\r ]{0,12}\n){0,8}") {
-        if let Ok(file) = parse(&text) {
-            let answered = file.rows().count() + file.refused().count();
-            prop_assert_eq!(answered, file.records.len());
-            let all = file.records.iter().map(|record| record.row).collect();
-            let again = file.only(&all).unwrap();
-            let again = parse(&again).unwrap();
-            prop_assert_eq!(again.records.len(), file.records.len());
-        }
-    }
-
-    /// What a writer of CSV wrote comes back letter by letter, spaces at the ends apart.
-    #[test]
-    fn what_was_written_is_read(fields in prop::collection::vec("[^\0]{0,20}", 2..=2)) {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(["sku", "name"]).unwrap();
-        writer.write_record(&fields).unwrap();
-        let bytes = writer.into_inner().unwrap();
-        let file = parse(&bytes).unwrap();
-        let read = file.rows().next().unwrap();
-        prop_assert_eq!(read.get("sku"), fields[0].trim());
-        prop_assert_eq!(read.get("name"), fields[1].trim());
-    }
 }

@@ -251,4 +251,6 @@ fn money(amount: &str, currency: &str) -> Value {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -186,6 +186,8 @@ fn phone(from: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -158,3 +158,6 @@ fn address(request: &AwbRequest, place: &Place) -> Value {
     }
     address
 }
+
+#[cfg(test)]
+mod fuzz;

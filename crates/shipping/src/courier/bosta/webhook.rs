@@ -149,6 +149,8 @@ fn exchange(state: u16) -> Reading {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
 
