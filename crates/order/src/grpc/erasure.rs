@@ -1,5 +1,4 @@
-//! Certificates of erasure, made anew at each call from the logs and the key store: they say what is
-//! true now.
+//! Certificates of erasure, made anew at each call from the logs and the key store.
 
 use nexus_es::Heard;
 use nexus_es::commit::sha256;
