@@ -1,9 +1,11 @@
 //! What everything rests on goes away and comes back: callers are told soon, nothing is lost, and
 //! all of it goes on by itself.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use futures::future::join_all;
 use nexus_tests::harness::production::{NATS, POSTGRES};
 use nexus_tests::harness::seven::ROLES;
 use nexus_tests::harness::shop::{LAMP, MUG, Shop};
@@ -74,6 +76,61 @@ async fn without_nats_commands_are_told_so_within_two_seconds_and_go_on_two_afte
     let orders = rest.all("/v1/orders", "orders").await?;
     // One key an order and round: what was refused was not done behind anybody's back.
     ensure!(orders.len() == 5, "{} orders", orders.len());
+    ensure!(production.parked().await?.is_empty(), "{:?}", production.parked().await?);
+    production.verify().await.map(drop)
+}
+
+/// Orders under way at once while nats-server is away.
+const BUYERS: u32 = 8;
+/// Long enough that whoever doubles a pause has a long one when the server returns.
+const AWAY: Duration = Duration::from_secs(9);
+
+/// Buys one order after the other until it is over, whatever is away meanwhile.
+async fn buy_on(shop: &Shop, numbers: &Cell<u32>, over: &Cell<bool>) -> anyhow::Result<()> {
+    while !over.get() {
+        let number = numbers.get();
+        numbers.set(number + 1);
+        Life::begin(shop, Wish::of(number, &[(MUG, 1)])).await?.confirm().await?;
+    }
+    Ok(())
+}
+
+/// How long after the return of nats-server a command was acknowledged, and how long until an order
+/// that was made then was reserved and had a fulfilment: views and processes of three roles.
+async fn all_goes_on(shop: &Shop, round: u32) -> anyhow::Result<(Duration, Duration)> {
+    let began = Instant::now();
+    let mut life = Life::begin(shop, Wish::of(500_000 + round, &[(MUG, 1)])).await?;
+    let acknowledged = began.elapsed();
+    life.confirm().await?;
+    Ok((acknowledged, began.elapsed()))
+}
+
+#[tokio::test]
+async fn under_load_commands_views_and_processes_go_on_two_seconds_after_the_return_of_nats()
+-> anyhow::Result<()> {
+    let mut production = Production::start(Options::at_speed(SPEED)).await?;
+    let shop = Shop::open(production.nexus.rest()?, STOCK * 100).await?;
+    let shop = Shop { rest: shop.rest.patient(LATER), ..shop };
+    let (numbers, over) = (Cell::new(1), Cell::new(false));
+    let buying = join_all((0..BUYERS).map(|_| buy_on(&shop, &numbers, &over)));
+    let outages = async {
+        let mut slowest = (Duration::ZERO, Duration::ZERO);
+        for round in 0..3 {
+            production.kill(NATS).await?;
+            drop(tokio::time::timeout(AWAY, std::future::pending::<()>()).await);
+            production.start_again(NATS).await?;
+            let (acknowledged, moved) = all_goes_on(&shop, round).await?;
+            println!("nats is back: a command after {acknowledged:?}, all of it after {moved:?}");
+            slowest = (slowest.0.max(acknowledged), slowest.1.max(moved));
+        }
+        over.set(true);
+        anyhow::Ok(slowest)
+    };
+    let (slowest, bought) = futures::join!(outages, buying);
+    let (acknowledged, moved) = slowest?;
+    bought.into_iter().collect::<anyhow::Result<()>>()?;
+    ensure!(acknowledged <= SOON, "a command was acknowledged {acknowledged:?} after its return");
+    ensure!(moved <= SOON, "views and processes went on {moved:?} after its return");
     ensure!(production.parked().await?.is_empty(), "{:?}", production.parked().await?);
     production.verify().await.map(drop)
 }

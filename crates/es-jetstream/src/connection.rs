@@ -20,13 +20,23 @@ const RECONNECT_MAX_MS: u64 = 500;
 /// one keeps its connections) is left after three seconds: nobody waits for it any more.
 const PING_EVERY: Duration = Duration::from_secs(1);
 
-/// Opens a connection as `login`. The receiver changes each time the connection breaks.
+/// What tells of a connection's changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Changes {
+    /// Changes each time the connection breaks.
+    pub(crate) broken: watch::Receiver<u64>,
+    /// Changes each time it breaks and each time it is made.
+    pub(crate) any: watch::Receiver<u64>,
+}
+
+/// Opens a connection as `login`.
 pub(crate) async fn open(
     options: &Options,
     login: Option<&Login>,
-) -> Result<(Client, watch::Receiver<u64>), Error> {
+) -> Result<(Client, Changes), Error> {
     let addresses = addresses(&options.urls)?;
     let (breaks, broken) = watch::channel(0_u64);
+    let (changes, any) = watch::channel(0_u64);
     let mut connect = ConnectOptions::new()
         .name("nexus")
         .custom_inbox_prefix(&options.inbox_prefix)
@@ -37,6 +47,9 @@ pub(crate) async fn open(
         .event_callback(move |event| {
             if matches!(event, Event::Disconnected | Event::Closed) {
                 breaks.send_modify(|times| *times += 1);
+            }
+            if matches!(event, Event::Connected | Event::Disconnected | Event::Closed) {
+                changes.send_modify(|times| *times += 1);
             }
             async move { tell(&event) }
         });
@@ -55,7 +68,7 @@ pub(crate) async fn open(
         urls: names(&addresses),
         source: source.into(),
     };
-    Ok((client.map_err(failed)?, broken))
+    Ok((client.map_err(failed)?, Changes { broken, any }))
 }
 
 /// Refuses a server that would silently not do what the log relies on.

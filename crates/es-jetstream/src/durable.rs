@@ -108,7 +108,7 @@ async fn ask_system(
     let unable =
         |source: &dyn std::fmt::Display| format!("cannot ask the system account: {source}");
     let opened = connection::open(options, Some(login)).await;
-    let (client, _broken) = opened.map_err(|why| unable(&why))?;
+    let (client, _changes) = opened.map_err(|why| unable(&why))?;
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|why| unable(&why))?;
     let asked = client.publish_with_reply(ASK_ALL, inbox, Bytes::from_static(b"{}")).await;

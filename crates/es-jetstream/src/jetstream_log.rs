@@ -116,7 +116,7 @@ impl EventLog for JetStreamLog {
     async fn tail(&self, service: &str, after: Position) -> Result<Box<dyn Tail>, LogError> {
         self.wire.connected().map_err(|why| LogError::Unavailable(why.into()))?;
         let stream = self.stream(service).map_err(LogError::Unavailable)?;
-        Ok(Box::new(LogTail::start(&self.wire.client, stream, service, after).await?))
+        Ok(Box::new(LogTail::start(&self.wire, stream, service, after).await?))
     }
 
     async fn head(&self, service: &str) -> Result<Position, LogError> {

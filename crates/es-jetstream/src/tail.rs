@@ -8,6 +8,7 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use async_nats::Client;
+use async_nats::connection::State;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::push::{
@@ -20,17 +21,20 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use nexus_es::log::{self, LogError, Tail};
 use nexus_es::{AggregateId, Position, Stored, Version};
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 use crate::subject;
+use crate::wire::Wire;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A reader of one stream.
 pub(crate) struct LogTail {
     client: Client,
+    changes: watch::Receiver<u64>,
     stream: Stream<()>,
     source: Source,
     /// How often the client had connected when the source was made.
@@ -43,21 +47,26 @@ pub(crate) struct LogTail {
 /// Where messages come from.
 enum Source {
     Running(Box<Ordered>),
-    Starting(BoxFuture<'static, Ordered>),
+    /// Answers too how often the client had connected when it was asked for.
+    Starting(BoxFuture<'static, (Ordered, u64)>),
 }
 
 impl LogTail {
     /// Starts after `after`.
     pub(crate) async fn start(
-        client: &Client,
+        wire: &Wire,
         stream: &Stream<()>,
         service: &str,
         after: Position,
     ) -> Result<Self, LogError> {
+        let client = &wire.client;
+        let mut changes = wire.changes.any.clone();
+        changes.mark_unchanged();
         let connects = connects(client);
         let messages = follow(client, stream, after.0).await.map_err(LogError::Unavailable)?;
         Ok(Self {
             client: client.clone(),
+            changes,
             stream: stream.clone(),
             source: Source::Running(Box::new(messages)),
             connects,
@@ -95,24 +104,32 @@ impl LogTail {
         Poll::Ready(Ok(batch))
     }
 
+    /// The consumer lives in the memory of a server that is gone. Left to itself it would ask for
+    /// another one again and again, into a connection that keeps what it cannot send, with pauses
+    /// that grow to ten seconds and do not end when the server returns.
+    fn begin_again_where_broken(&mut self) {
+        let holds = self.connects == connects(&self.client) && is_connected(&self.client);
+        if holds || matches!(self.source, Source::Starting(_)) {
+            return;
+        }
+        let (client, stream, last) = (self.client.clone(), self.stream.clone(), self.last);
+        let changes = self.changes.clone();
+        let start = async move { follow_again(&client, changes, &stream, last).await };
+        self.source = Source::Starting(start.boxed());
+    }
+
     fn poll_message(
         &mut self,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Message, OrderedError>>> {
-        // The consumer lives in the server's memory. It notices a lost connection only while it
-        // is polled, else after two missed heartbeats: ten seconds that nobody has to wait.
-        let connects = connects(&self.client);
-        if self.connects != connects {
-            self.connects = connects;
-            let (client, stream, last) = (self.client.clone(), self.stream.clone(), self.last);
-            let start = async move { follow_again(&client, &stream, last).await };
-            self.source = Source::Starting(start.boxed());
-        }
         loop {
             match &mut self.source {
                 Source::Running(messages) => return messages.poll_next_unpin(cx),
                 Source::Starting(start) => match start.poll_unpin(cx) {
-                    Poll::Ready(messages) => self.source = Source::Running(Box::new(messages)),
+                    Poll::Ready((messages, connects)) => {
+                        self.connects = connects;
+                        self.source = Source::Running(Box::new(messages));
+                    }
                     Poll::Pending => return Poll::Pending,
                 },
             }
@@ -147,6 +164,10 @@ impl LogTail {
     }
 }
 
+fn is_connected(client: &Client) -> bool {
+    client.connection_state() == State::Connected
+}
+
 fn connects(client: &Client) -> u64 {
     client.statistics().connects.load(Ordering::Relaxed)
 }
@@ -163,16 +184,38 @@ async fn follow(client: &Client, stream: &Stream<()>, last: u64) -> Result<Order
     Ok(stream.create_consumer(config).await?.messages().await?)
 }
 
-/// The same after an outage: the server may still be busy with itself.
-async fn follow_again(client: &Client, stream: &Stream<()>, last: u64) -> Ordered {
+/// The same once there is a connection again: the server may still be busy with itself.
+async fn follow_again(
+    client: &Client,
+    mut changes: watch::Receiver<u64>,
+    stream: &Stream<()>,
+    last: u64,
+) -> (Ordered, u64) {
     let mut pause = FIRST_PAUSE;
     loop {
-        match follow(client, stream, last).await {
-            Ok(messages) => return messages,
-            Err(error) => warn!("a tail cannot go on after an outage yet: {error}"),
+        let connects = connects(client);
+        if is_connected(client) {
+            tokio::select! {
+                biased;
+                made = follow(client, stream, last) => match made {
+                    Ok(messages) => return (messages, connects),
+                    Err(error) => warn!("a tail cannot go on after an outage yet: {error}"),
+                },
+                // What was asked went with the connection.
+                () = other_than(client, connects, changes.clone()) => continue,
+            }
         }
-        sleep(pause).await;
+        drop(timeout(pause, changes.changed()).await);
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Ends when the connection is not the one made at `connects` any more.
+async fn other_than(client: &Client, connects: u64, mut changes: watch::Receiver<u64>) {
+    while is_connected(client) && self::connects(client) == connects {
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -184,6 +227,14 @@ fn ended(batch: Vec<Stored>, why: log::Source) -> Result<Vec<Stored>, LogError> 
 #[async_trait]
 impl Tail for LogTail {
     async fn next(&mut self, max: usize) -> Result<Vec<Stored>, LogError> {
-        std::future::poll_fn(|cx| self.poll_batch(cx, max)).await
+        let mut changes = self.changes.clone();
+        loop {
+            self.begin_again_where_broken();
+            tokio::select! {
+                biased;
+                Ok(()) = changes.changed() => {}
+                batch = std::future::poll_fn(|cx| self.poll_batch(cx, max)) => return batch,
+            }
+        }
     }
 }

@@ -17,10 +17,9 @@ use bytes::Bytes;
 use futures::StreamExt;
 use nexus_es::log::Source;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::connection;
+use crate::connection::{self, Changes};
 use crate::error::Error;
 use crate::options::Options;
 
@@ -37,8 +36,7 @@ const NATS_NUM_PENDING: &str = "Nats-Num-Pending";
 pub(crate) struct Wire {
     pub(crate) client: Client,
     pub(crate) request_timeout: Duration,
-    /// Changes each time the connection breaks.
-    broken: watch::Receiver<u64>,
+    pub(crate) changes: Changes,
     closed: AtomicBool,
     inboxes: Inboxes,
 }
@@ -90,11 +88,11 @@ enum Reply {
 impl Wire {
     /// Connects as the options say.
     pub(crate) async fn open(options: &Options) -> Result<Self, Error> {
-        let (client, broken) = connection::open(options, options.login.as_ref()).await?;
+        let (client, changes) = connection::open(options, options.login.as_ref()).await?;
         connection::check_server(&client)?;
         let request_timeout = options.request_timeout;
         let inboxes = Inboxes { client: client.clone(), free: Mutex::default() };
-        Ok(Self { client, request_timeout, broken, closed: AtomicBool::new(false), inboxes })
+        Ok(Self { client, request_timeout, changes, closed: AtomicBool::new(false), inboxes })
     }
 
     /// Refuses what would only wait for its time limit.
@@ -120,7 +118,7 @@ impl Wire {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Bytes, NoAnswer> {
-        let mut broken = self.broken.clone();
+        let mut broken = self.changes.broken.clone();
         broken.mark_unchanged();
         self.connected()?;
         let mut request = Request::new().payload(payload).timeout(Some(self.request_timeout));
@@ -228,7 +226,7 @@ impl Wire {
         after: u64,
         messages: &mut Vec<Held>,
     ) -> Result<bool, Source> {
-        let mut broken = self.broken.clone();
+        let mut broken = self.changes.broken.clone();
         broken.mark_unchanged();
         let request = json!({
             "seq": after.saturating_add(1),

@@ -171,6 +171,35 @@ async fn tails_go_on_over_a_killed_server_without_a_gap_or_a_repeat() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_that_waits_through_an_outage_asks_for_one_consumer_after_it_and_for_none_in_it() {
+    let server = Server::start(Setup::default()).await;
+    let log = server.log().await;
+    let ali = order("ali");
+    let first = log.append(commit(&ali, Version::NONE, "first")).await.unwrap();
+    let mut tail = log.tail("order", first.position).await.unwrap();
+    let consumers = async || {
+        let mut stream = server.context().await.get_stream("ORDER").await.unwrap();
+        stream.info().await.unwrap().state.consumer_count
+    };
+    assert_eq!(consumers().await, 1);
+    // A consumer that is asked for meanwhile would be kept by the client, sent when it is
+    // connected again, and stay beside the one that the tail then reads.
+    let outage = async {
+        server.kill();
+        let (away, over) = (Instant::now(), Waiting::until("the outage is over"));
+        while away.elapsed() < SOON {
+            assert!(matches!(log.load(&ali, Version::NONE).await, Err(LogError::Unavailable(_))));
+            over.on().await;
+        }
+        server.restart().await;
+        settle(&*log, &commit(&ali, first.version, "second")).await.unwrap()
+    };
+    let (second, met) = tokio::join!(outage, read(&mut *tail, 1));
+    assert_eq!(met[0].position, second.position);
+    assert_eq!(consumers().await, 1);
+}
+
 /// How long the server is away, and how soon every answer comes and everything goes on.
 const OUTAGE: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(2);

@@ -26,7 +26,8 @@ use crate::tasks::{Tasks, panic_text};
 
 const BATCH: usize = 500;
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// What waits for a server goes on within two seconds of its return, and has more to do then.
+const BACK_OFF_MAX: Duration = Duration::from_millis(500);
 /// So many commits in a window say that there is load: a batch is worth a short wait then.
 const BUSY: usize = 20;
 const WINDOW: Duration = Duration::from_millis(100);
