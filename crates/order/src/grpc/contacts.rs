@@ -42,9 +42,14 @@ pub(super) async fn known(api: &Api, contact_id: &str) -> Result<Known, Status> 
         return Err(status::invalid_field("contact_id", "is a contact that was erased"));
     }
     let card = contact.card.ok_or_else(missing)?;
+    opened(api, contact_id, &card).await?.ok_or_else(missing)
+}
+
+/// The contact of `card`; `None` when its key is gone.
+async fn opened(api: &Api, contact_id: &str, card: &Card) -> Result<Option<Known>, Status> {
     let profile = personal::open_profile(&api.vault, &card.profile).await.map_err(unsealed)?;
-    let contact_id = contact_id.to_owned();
-    Ok(Known { contact_id, language: card.language, profile: profile.ok_or_else(missing)? })
+    let (contact_id, language) = (contact_id.to_owned(), card.language.clone());
+    Ok(profile.map(|profile| Known { contact_id, language, profile }))
 }
 
 /// The aggregate id of the claim of a phone.
@@ -100,10 +105,11 @@ pub(super) async fn find_or_register(
         }
     }
     let owner = owner.unwrap_or_else(|| new_id.clone());
-    let card = api.contacts.find(&owner, |contact| contact.card.clone()).await;
-    if let Some(card) = card.map_err(|error| refusals::of_contact(&owner, error))? {
-        if !is_forgotten(api, &card).await? {
-            return Ok((known(api, &owner).await?, None));
+    let read = api.contacts.read(&owner, |contact| contact.card.clone()).await;
+    let (_, card) = read.map_err(|error| refusals::of_contact(&owner, error))?;
+    if let Some(card) = card {
+        if let Some(known) = opened(api, &owner, &card).await? {
+            return Ok((known, None));
         }
         forget_again(api, &owner, &card, cause).await?;
         let ours = phone_claim::Command::Claim { contact_id: new_id.clone() };
@@ -115,14 +121,8 @@ pub(super) async fn find_or_register(
     Ok((of_draft(draft, owner), Some(receipt)))
 }
 
-/// Whether the contact was erased and a backup from before brought its events back: the erase
-/// ledger keeps its key away, but nothing in the log says so.
-async fn is_forgotten(api: &Api, card: &Card) -> Result<bool, Status> {
-    let profile = personal::open_profile(&api.vault, &card.profile).await.map_err(unsealed)?;
-    Ok(profile.is_none())
-}
-
-/// Records the erasure that the backup did not know, so that the phone is free for a new contact.
+/// Records an erasure that the log does not know: a backup from before brought the events back, the
+/// erase ledger keeps the key away. The phone is then free for a new contact.
 async fn forget_again(api: &Api, id: &str, card: &Card, cause: &Cause) -> Result<(), Status> {
     let command_id = derived_id(&["forget again", id, &cause.command_id.to_string()]);
     let cause = Cause { command_id, ..cause.clone() };
